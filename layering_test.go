@@ -256,21 +256,20 @@ func layerImports(name, pkg string, rule layerRule, f *ast.File) (faults []strin
 		}
 		switch first, _, _ := strings.Cut(dep, "/"); {
 		case layerUnder(dep, layerModule):
-			our := "." + strings.TrimPrefix(dep, layerModule)
-			our = path.Clean(our)
+			our := path.Clean("." + strings.TrimPrefix(dep, layerModule))
 			switch {
 			case test || our == pkg:
 			case layerMatch(layerTestOnly, our) && !layerMatch(layerTestOnly, pkg):
 				faults = append(faults, fmt.Sprintf("%s: %s must not import %s outside tests", name, pkg, our))
 			case !layerMatch(rule.ours, our):
-				faults = append(faults, fmt.Sprintf("%s: %s must not import %s, only %v (layerRules in layering_test.go)", name, pkg, our, rule.ours))
+				faults = append(faults, fmt.Sprintf("%s: %s must not import %s: its row in layerRules (layering_test.go) has %v", name, pkg, our, rule.ours))
 			}
 		case !strings.Contains(first, "."): // the standard library
 		case slices.ContainsFunc(rule.theirs, func(mod string) bool { return layerUnder(dep, mod) }):
 		case test && slices.ContainsFunc(layerTestModules, func(mod string) bool { return layerUnder(dep, mod) }):
 		default:
-			faults = append(faults, fmt.Sprintf("%s: %s must not import %s: besides the standard library it may import %v, "+
-				"and its tests %v (layerRules in layering_test.go)", name, pkg, dep, rule.theirs, layerTestModules))
+			faults = append(faults, fmt.Sprintf("%s: %s must not import %s: its row in layerRules (layering_test.go) "+
+				"has %v, and tests may use %v", name, pkg, dep, rule.theirs, layerTestModules))
 		}
 	}
 	return faults
