@@ -1,0 +1,110 @@
+package tristrand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// A sentinel is an error to compare with; one that is also another error says so.
+type sentinel struct {
+	text string
+	also error
+}
+
+func (e *sentinel) Error() string        { return "tristrand: " + e.text }
+func (e *sentinel) Is(target error) bool { return e.also != nil && target == e.also }
+
+func newSentinel(text string, also error) error { return &sentinel{text, also} }
+
+// What a caller may branch on, with errors.Is. Errors that are returned say
+// more: which object, who holds it, what to do.
+var (
+	// Of primitives.
+	ErrBusy        = newSentinel("it would have to wait", nil)
+	ErrNotHeld     = newSentinel("the caller does not hold it", nil)
+	ErrOwnerDied   = newSentinel("its holder ended without releasing it", nil)
+	ErrOverRelease = newSentinel("released more often than acquired", nil)
+	ErrBroken      = newSentinel("the barrier is broken", nil)
+	ErrFull        = newSentinel("full", nil)
+	ErrEmpty       = newSentinel("empty", nil)
+	ErrShutdown    = newSentinel("the queue is shut down", nil)
+	ErrLost        = newSentinel("the lease was lost", context.Canceled)
+
+	// Of jobs and their executors.
+	ErrCancelled      = newSentinel("cancelled", context.Canceled)
+	ErrTimeout        = newSentinel("the job's time is up", context.DeadlineExceeded)
+	ErrClosed         = newSentinel("the executor is closed", nil)
+	ErrNotPortable    = newSentinel("a closure cannot leave this process; use a task made by Define", nil)
+	ErrNotDone        = newSentinel("the job is not done", nil)
+	ErrOutcomeUnknown = newSentinel("it is not known whether the job ran", nil)
+	ErrGoexit         = newSentinel("the function ended its goroutine by runtime.Goexit", nil)
+)
+
+// A DeadlockError says that a wait cannot succeed, however long it lasts.
+type DeadlockError = strand.DeadlockError
+
+// A PanicError says that a task panicked. It is the outcome on every engine
+// alike, because a panic cannot be raised again on the other side of a border.
+type PanicError struct {
+	Value any    // what panic was called with
+	Stack []byte // of the goroutine that panicked
+	Task  string // the task's name, "" for a closure
+}
+
+func (e *PanicError) Error() string {
+	if e.Task == "" {
+		return fmt.Sprintf("panic: %v", e.Value)
+	}
+	return fmt.Sprintf("task %q: panic: %v", e.Task, e.Value)
+}
+
+// Unwrap returns the value when it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// A CloseError says that Close had to leave jobs behind when its time was up.
+type CloseError struct {
+	Left []string // the jobs that had been accepted and did not end by themselves
+	Err  error    // why Close gave up: the error of its ctx
+}
+
+func (e *CloseError) Error() string {
+	const most = 10
+	left := e.Left
+	more := ""
+	if len(left) > most {
+		left, more = left[:most], fmt.Sprintf(" and %d more", len(e.Left)-most)
+	}
+	return fmt.Sprintf("tristrand: closed with %d jobs left: %s%s: %v",
+		len(e.Left), strings.Join(left, ", "), more, e.Err)
+}
+
+// Unwrap returns why Close gave up.
+func (e *CloseError) Unwrap() error { return e.Err }
+
+// Permanent marks err as one that another try would not cure: a job that fails
+// with it is not tried again. It returns nil for nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// final reports whether a job that failed with err is not to be tried again.
+func final(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p) || errors.Is(err, ErrCancelled) || errors.Is(err, ErrClosed) ||
+		errors.Is(err, ErrNotPortable) || errors.Is(err, ErrGoexit)
+}

@@ -1,0 +1,91 @@
+package tristrand
+
+import (
+	"context"
+	"time"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// An Executor runs jobs. Its methods are safe for concurrent use. One that is
+// also a strand.Resource says with Releasers which strands could start a job
+// that is queued, so that a job which waits for one behind it is found.
+type Executor interface {
+	// Submit hands j over and waits under ctx while there is no room. It
+	// returns ErrClosed or ErrNotPortable when j will not run.
+	Submit(ctx context.Context, j Job) error
+	// TrySubmit is Submit that returns ErrFull instead of waiting.
+	TrySubmit(ctx context.Context, j Job) error
+	// Close refuses new jobs and waits for those accepted. When ctx ends first
+	// it cancels them, waits a grace, and returns a *CloseError that names the
+	// ones left. Called again it waits for the first call and returns the same.
+	Close(ctx context.Context) error
+	// Terminate drops what is queued, cancels what runs, and returns.
+	Terminate() error
+	// Stats returns counts at one moment.
+	Stats() Stats
+}
+
+// An Abandoner is an Executor that wants to know when a job's time is up whose
+// function cannot be stopped: the strand that runs it is lost until the
+// function returns.
+type Abandoner interface {
+	Abandoned(j Job, by strand.ID, next Next)
+}
+
+// A Job is one call of a task, as engines see it.
+type Job interface {
+	// ID is unique in the process.
+	ID() string
+	// Task returns the task's name, "" for a closure.
+	Task() string
+	Limits() Limits
+	// Context is the ctx of Submit.
+	Context() context.Context
+
+	// Cancel settles the job if it has not started, and asks it to stop if it
+	// runs: its ctx ends with cause. It returns whether the job never ran and
+	// never will.
+	Cancel(cause error) bool
+
+	// Run does it all in this process: starts the job, calls the function,
+	// recovers, finishes. ctx names the worker's strand.
+	Run(ctx context.Context) Next
+
+	// Start says that the job begins elsewhere. It returns false if the job was
+	// cancelled meanwhile; afterwards interrupt is called, with the cause, when
+	// the job shall be stopped.
+	Start(interrupt func(cause error)) bool
+	// Input is what to send, NewOutput a pointer to decode the answer into.
+	Input() any
+	NewOutput() any
+	// Finish settles the job with what NewOutput points at or an error. The
+	// first call wins.
+	Finish(out any, err error) Next
+
+	sealed()
+}
+
+// Next says what an engine has to do with a job that has run.
+type Next struct {
+	Again bool          // queue it again, above the bound
+	After time.Duration // when; no worker is held meanwhile
+}
+
+// Limits are what a call's options say to its engine.
+type Limits struct {
+	Timeout  time.Duration // of each try; 0 is none
+	Priority int
+	Retries  int
+	Label    map[string]string
+}
+
+// Stats are the counts of an executor.
+type Stats struct {
+	Workers, Busy    int
+	Queued, QueueCap int
+	Abandoned        int // workers lost to jobs whose time is up
+
+	Submitted, Succeeded, Failed, Cancelled, Retried uint64
+	Restarts                                         uint64 // workers replaced
+}

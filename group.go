@@ -1,0 +1,122 @@
+package tristrand
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// A Group runs functions and waits for them all: errgroup's job on any engine
+// that takes closures. The zero value is ready and uses a goroutine for each.
+// After Wait it can be used again.
+type Group struct {
+	// Executor runs the functions; nil is a goroutine, a strand, for each.
+	Executor Executor
+
+	// KeepGoing lets the rest go on after an error, and Wait join all errors.
+	// Otherwise the first error ends the ctx of the others, and Wait returns it.
+	KeepGoing bool
+
+	mu     sync.Mutex // guards the rest
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	jobs   []*Future[struct{}]
+	errs   []error
+}
+
+// Go starts fn, waiting under ctx while the executor has no room. The ctx that
+// fn gets is a child of that of the first call of Go, and ends at the first
+// error, unless KeepGoing is set, and when Wait returns. What cannot be started
+// is an error that Wait returns.
+func (g *Group) Go(ctx context.Context, fn func(ctx context.Context) error) {
+	g.mu.Lock()
+	if g.cancel == nil {
+		g.ctx, g.cancel = context.WithCancelCause(ctx)
+	}
+	inner, ex := g.ctx, g.Executor
+	g.mu.Unlock()
+	if ex == nil {
+		ex = goroutines{}
+	}
+	f := Go(inner, ex, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })
+	g.mu.Lock()
+	g.jobs = append(g.jobs, f)
+	g.mu.Unlock()
+	f.OnDone(func(f *Future[struct{}]) {
+		if _, err := f.TryResult(); err != nil {
+			g.failed(err)
+		}
+	})
+}
+
+func (g *Group) failed(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.errs = append(g.errs, err)
+	if !g.KeepGoing && g.cancel != nil {
+		g.cancel(err)
+	}
+}
+
+// Wait waits until all functions have returned. It returns the first error, or
+// with KeepGoing all of them joined. When ctx ends first it ends the functions'
+// ctx and returns ctx's error; they may run on, and Wait may be called again.
+func (g *Group) Wait(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		jobs := g.jobs
+		g.mu.Unlock()
+		if _, _, err := Wait(ctx, AllCompleted, jobs...); err != nil {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.cancel != nil {
+				g.cancel(err)
+			}
+			return err
+		}
+		g.mu.Lock()
+		if len(g.jobs) == len(jobs) { // none was added meanwhile
+			break
+		}
+		g.mu.Unlock()
+	}
+	defer g.mu.Unlock()
+	errs := g.errs
+	if g.cancel != nil {
+		g.cancel(nil)
+	}
+	g.ctx, g.cancel, g.jobs, g.errs = nil, nil, nil, nil
+	if len(errs) > 1 && !g.KeepGoing {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// goroutines is the executor that starts a strand for each job. It has no bound
+// and nothing to close: whoever submits waits for the jobs.
+type goroutines struct{}
+
+func (goroutines) Submit(ctx context.Context, j Job) error {
+	if err := strand.Err(ctx); err != nil {
+		return err
+	}
+	name := j.Task()
+	if name == "" {
+		name = "group"
+	}
+	strand.Go(j.Context(), strand.Options{Kind: strand.Thread, Name: name}, func(ctx context.Context) {
+		for next := j.Run(ctx); next.Again; next = j.Run(ctx) {
+			if strand.Sleep(ctx, next.After) != nil {
+				j.Cancel(strand.Err(ctx))
+			}
+		}
+	})
+	return nil
+}
+
+func (g goroutines) TrySubmit(ctx context.Context, j Job) error { return g.Submit(ctx, j) }
+func (goroutines) Close(context.Context) error                  { return nil }
+func (goroutines) Terminate() error                             { return nil }
+func (goroutines) Stats() Stats                                 { return Stats{} }

@@ -1,0 +1,260 @@
+package tristrand
+
+import (
+	"context"
+	"iter"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// Map calls the task for every input and yields the outcomes in the order of
+// the inputs. Nothing starts until it is ranged over, and no more inputs are
+// read ahead than Buffer says. An input's error is yielded and the rest go on.
+// Stopping early cancels what has not started, ends the ctx of what has, and
+// waits for it. The end of ctx ends what is not done with its error.
+func (t *Task[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In], opts ...CallOption) iter.Seq2[Out, error] {
+	return func(yield func(Out, error) bool) {
+		m := t.newMapping(ctx, ex, opts)
+		defer m.end()
+		window := make([]*batch[In, Out], 0, m.ahead)
+		head := 0
+		for b := range m.batches(in) {
+			if len(window) < cap(window) {
+				window = append(window, b)
+				continue
+			}
+			first := window[head]
+			window[head] = b // before the yield, for end to find
+			head = (head + 1) % len(window)
+			if !m.yield(first, yield) {
+				return
+			}
+		}
+		for i := range window {
+			if !m.yield(window[(head+i)%len(window)], yield) {
+				return
+			}
+		}
+	}
+}
+
+// MapUnordered is Map that yields each outcome when it is there.
+func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.Seq[In], opts ...CallOption) iter.Seq2[Out, error] {
+	return func(yield func(Out, error) bool) {
+		m := t.newMapping(ctx, ex, opts)
+		defer m.end()
+		var done arrivals
+		next := func() bool {
+			b, err := done.next(m.detached)
+			if err != nil { // a deadlock: each job that is left says so itself
+				for b := range m.flying {
+					if !m.yield(b, yield) {
+						return false
+					}
+				}
+				return true
+			}
+			return m.yield(b.(*batch[In, Out]), yield) //nolint:forcetypeassert // only batches arrive
+		}
+		for b := range m.batches(in) {
+			done.expect(b)
+			for len(m.flying) >= m.ahead || done.any() {
+				if !next() {
+					return
+				}
+			}
+		}
+		for len(m.flying) > 0 {
+			if !next() {
+				return
+			}
+		}
+	}
+}
+
+// A mapping is one run of Map.
+type mapping[In, Out any] struct {
+	task     *Task[In, Out]
+	chunked  *Task[any, any] // takes []In, gives []chunkOutcome[Out]
+	ex       Executor
+	opts     *settings
+	chunk    int
+	ahead    int             // batches submitted and not yet yielded, at most
+	ctx      context.Context // of the jobs
+	detached context.Context // to wait under; the jobs end by ctx
+	cancel   context.CancelCauseFunc
+	flying   map[*batch[In, Out]]struct{}
+}
+
+const maxAhead = 1024
+
+func (t *Task[In, Out]) newMapping(ctx context.Context, ex Executor, opts []CallOption) *mapping[In, Out] {
+	m := &mapping[In, Out]{task: t, ex: ex, opts: apply(opts), chunk: 1,
+		detached: context.WithoutCancel(ctx), flying: make(map[*batch[In, Out]]struct{})}
+	m.ctx, m.cancel = context.WithCancelCause(ctx)
+	buffer := 0
+	if m.opts != nil {
+		buffer = m.opts.buffer
+		if m.opts.limits.Timeout == 0 {
+			m.chunk = max(m.opts.chunks, 1)
+		}
+	}
+	if buffer < 1 && ex != nil {
+		buffer = min(ex.Stats().QueueCap, maxAhead)
+	}
+	buffer = max(buffer, 1)
+	m.chunk = min(m.chunk, buffer)
+	m.ahead = max(buffer/m.chunk, 1)
+	if m.chunk > 1 {
+		m.chunked = Func(m.callEach)
+	}
+	return m
+}
+
+// end cancels what is not done and waits for it.
+func (m *mapping[In, Out]) end() {
+	m.cancel(ErrCancelled)
+	for b := range m.flying {
+		b.cancel()
+	}
+	for b := range m.flying {
+		b.wait(m.detached)
+	}
+}
+
+// batches submits the inputs and yields what it has submitted.
+func (m *mapping[In, Out]) batches(in iter.Seq[In]) iter.Seq[*batch[In, Out]] {
+	return func(yield func(*batch[In, Out]) bool) {
+		var group []In
+		for v := range in {
+			if m.chunk == 1 {
+				if !yield(m.submit(v)) {
+					return
+				}
+				continue
+			}
+			if group = append(group, v); len(group) == m.chunk {
+				if !yield(m.submitChunk(group)) {
+					return
+				}
+				group = nil
+			}
+		}
+		if len(group) > 0 {
+			yield(m.submitChunk(group))
+		}
+	}
+}
+
+// A batch is one job of a mapping: an input alone, or a chunk of them.
+type batch[In, Out any] struct {
+	one   *Future[Out]
+	many  *Future[any]
+	input []In // of many
+}
+
+type chunkOutcome[Out any] struct {
+	out Out
+	err error
+}
+
+func (m *mapping[In, Out]) submit(v In) *batch[In, Out] {
+	b := &batch[In, Out]{one: m.task.submit(m.ctx, m.ex, v, m.opts)}
+	m.flying[b] = struct{}{}
+	return b
+}
+
+func (m *mapping[In, Out]) submitChunk(vs []In) *batch[In, Out] {
+	limits := *m.opts
+	limits.limits.Retries = 0
+	b := &batch[In, Out]{many: m.chunked.submit(m.ctx, m.ex, vs, &limits), input: vs}
+	m.flying[b] = struct{}{}
+	return b
+}
+
+// callEach is the function of a chunk's job. Each input has an outcome of its
+// own, as if it had been sent alone.
+func (m *mapping[In, Out]) callEach(ctx context.Context, in any) (any, error) {
+	vs := in.([]In) //nolint:forcetypeassert // submitChunk sent it
+	outs := make([]chunkOutcome[Out], len(vs))
+	for i, v := range vs {
+		if err := strand.Err(ctx); err != nil {
+			outs[i].err = err
+			continue
+		}
+		outs[i].out, outs[i].err = m.task.guard(ctx, v)
+	}
+	return outs, nil
+}
+
+func (b *batch[In, Out]) cancel() {
+	if b.one != nil {
+		b.one.Cancel()
+	} else {
+		b.many.Cancel()
+	}
+}
+
+func (b *batch[In, Out]) onDone(fn func()) {
+	if b.one != nil {
+		b.one.onDone(fn)
+	} else {
+		b.many.onDone(fn)
+	}
+}
+
+func (b *batch[In, Out]) resource() strand.Resource {
+	if b.one != nil {
+		return &b.one.outcome
+	}
+	return &b.many.outcome
+}
+
+func (b *batch[In, Out]) wait(ctx context.Context) {
+	if b.one != nil {
+		_, _ = b.one.Result(ctx)
+	} else {
+		_, _ = b.many.Result(ctx)
+	}
+}
+
+// yield waits for a batch and yields its outcomes, those of a chunk after
+// trying again alone what failed.
+func (m *mapping[In, Out]) yield(b *batch[In, Out], yield func(Out, error) bool) bool {
+	if b.one != nil {
+		out, err := b.one.Result(m.detached)
+		delete(m.flying, b)
+		return yield(out, err)
+	}
+	all, err := b.many.Result(m.detached)
+	delete(m.flying, b)
+	outs, _ := all.([]chunkOutcome[Out])
+	if err != nil {
+		outs = make([]chunkOutcome[Out], len(b.input))
+		for i := range outs {
+			outs[i].err = err
+		}
+	}
+	for i, o := range outs {
+		if o.err != nil && m.opts.limits.Retries > 0 && !final(o.err) && m.ctx.Err() == nil {
+			o.out, o.err = m.retry(b.input[i], o.err)
+		}
+		if !yield(o.out, o.err) {
+			return false
+		}
+	}
+	return true
+}
+
+// retry tries an input of a chunk again, as often as is left.
+func (m *mapping[In, Out]) retry(v In, failed error) (Out, error) {
+	c := m.task.newCall(m.ctx, m.ex, v, m.opts)
+	c.failed = []error{failed}
+	c.state.Store(word(2, Pending))
+	if err := strand.Sleep(m.ctx, m.opts.pause(1)); err != nil {
+		c.cancelPending(err)
+	} else if err := c.handOver(m.ctx, Executor.Submit); err != nil {
+		c.Finish(nil, Permanent(err))
+	}
+	return c.Result(m.detached)
+}

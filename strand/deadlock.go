@@ -1,0 +1,204 @@
+package strand
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A DeadlockError says that a wait cannot succeed, however long it lasts,
+// because all who could end it wait too.
+type DeadlockError struct {
+	// Cycle begins with the strand that was refused. Each link's holder is the
+	// next link's waiter, and the last one's holder the first waiter, unless
+	// the refused strand waits for others that are locked together.
+	Cycle []Link
+}
+
+// A Link is one wait in a deadlock.
+type Link struct {
+	Waiter  string // the strand's name
+	On      string // what it waits for
+	Holder  string // the strand that could end the wait
+	TakenAt string // "dir/file.go:line" where the holder took it, "" if it took nothing
+}
+
+func (l Link) String() string {
+	s := fmt.Sprintf("%q waits for %s, held by %q", l.Waiter, l.On, l.Holder)
+	if l.TakenAt != "" {
+		s += " since " + l.TakenAt
+	}
+	return s
+}
+
+func (e *DeadlockError) Error() string {
+	parts := make([]string, len(e.Cycle))
+	for i, l := range e.Cycle {
+		parts[i] = l.String()
+	}
+	return "deadlock: " + strings.Join(parts, "; ")
+}
+
+// A node is a strand that a walk has reached.
+type node struct {
+	ref  Ref
+	s    *Strand // nil for one elsewhere
+	name string  // of one elsewhere
+	e    edge
+	from int // index of the node that it was reached from
+	rs   []Releaser
+}
+
+// detect makes sure that of a closed set exactly one strand is refused.
+var detect sync.Mutex
+
+// refuse ends the wait and says why if it can never be granted. It also tells
+// on about an owner that has ended, in case on was not told because this
+// waiter could not be seen yet.
+func (w Wait) refuse(on Resource) error {
+	s := w.s
+	rs, closed := on.Releasers(nil)
+	if !closed || len(rs) == 0 {
+		return nil
+	}
+	for _, r := range rs {
+		if r.Ref.Process != 0 {
+			continue
+		}
+		t := Find(r.Ref.Strand)
+		if t == nil {
+			return nil // it let go meanwhile
+		}
+		if t.ended.Load() {
+			edge{on: on}.tellEnded(t)
+			return nil
+		}
+		if _, waits := t.waiting(); !waits && t != s {
+			return nil
+		}
+	}
+	if s.kind == Nameless || s.walk(on, false) == nil {
+		return nil
+	}
+	detect.Lock()
+	defer detect.Unlock()
+	nodes := s.walk(on, false)
+	if nodes == nil || !w.settle(over) {
+		return nil
+	}
+	return newDeadlockError(nodes)
+}
+
+// walk returns the strands that can be reached from s, which waits for on, if
+// all of them wait on closed sets, and nil otherwise. Every edge is looked at
+// twice: as no strand moves in between, there is a moment at which all of the
+// edges existed together, and from then on nothing could change.
+func (s *Strand) walk(on Resource, ignoreDeadlines bool) []node {
+	nodes := append(s.nodes[:0], node{ref: s.Ref(), s: s, e: edge{on: on}, from: -1})
+	for i := 0; i < len(nodes); i++ {
+		rs, closed := nodes[i].e.on.Releasers(nil)
+		if !closed || len(rs) == 0 {
+			return nil
+		}
+		nodes[i].rs = rs
+		for _, r := range rs {
+			switch {
+			case r.Ref.Strand == 0:
+				return nil // nameless: nothing is known of it
+			case r.Ref == s.Ref():
+				continue // the cycle closes here
+			case r.Ref == nodes[i].ref && len(rs) == 1:
+				return nil // it has been given what it waits for and is about to run
+			case slices.ContainsFunc(nodes, func(n node) bool { return n.ref == r.Ref }):
+				continue
+			}
+			n, ok := look(r.Ref)
+			if !ok || n.e.timed && !ignoreDeadlines {
+				return nil
+			}
+			n.from = i
+			nodes = append(nodes, n)
+		}
+	}
+	s.nodes = nodes
+	for i, n := range nodes {
+		if i > 0 && !n.still() {
+			return nil
+		}
+		rs, closed := n.e.on.Releasers(nil)
+		if !closed || !slices.Equal(rs, n.rs) {
+			return nil
+		}
+	}
+	return nodes
+}
+
+// look returns the node of a strand that waits.
+func look(r Ref) (node, bool) {
+	if r.Process == 0 {
+		t := Find(r.Strand)
+		if t == nil {
+			return node{}, false
+		}
+		e, ok := t.waiting()
+		return node{ref: r, s: t, e: e}, ok
+	}
+	for g := range Published() {
+		if on, deadline, ok := g.Waiting(r); ok {
+			name := fmt.Sprintf("strand %d of process %d", r.Strand, r.Process)
+			return node{ref: r, name: name, e: edge{on: on, timed: !deadline.IsZero()}}, true
+		}
+	}
+	return node{}, false
+}
+
+// still reports whether n waits as it did when it was looked at.
+func (n node) still() bool {
+	m, ok := look(n.ref)
+	if !ok || n.s != nil {
+		return ok && m.e.seq == n.e.seq
+	}
+	return m.e.on.String() == n.e.on.String()
+}
+
+func (n node) String() string {
+	if n.s != nil {
+		return n.s.Name()
+	}
+	return n.name
+}
+
+// newDeadlockError picks from the nodes of a walk the cycle that its first node
+// is on or, if it is on none, all of them.
+func newDeadlockError(nodes []node) *DeadlockError {
+	start := nodes[0].ref
+	last := slices.IndexFunc(nodes, func(n node) bool {
+		return slices.ContainsFunc(n.rs, func(r Releaser) bool { return r.Ref == start })
+	})
+	var path []int
+	if last >= 0 {
+		for i := last; i >= 0; i = nodes[i].from {
+			path = append(path, i)
+		}
+		slices.Reverse(path)
+	} else {
+		for i := range nodes {
+			path = append(path, i)
+		}
+	}
+	err := &DeadlockError{}
+	for k, i := range path {
+		n, next := nodes[i], start
+		switch {
+		case last < 0:
+			next = n.rs[0].Ref
+		case k+1 < len(path):
+			next = nodes[path[k+1]].ref
+		}
+		r := n.rs[slices.IndexFunc(n.rs, func(r Releaser) bool { return r.Ref == next })]
+		holder := nodes[slices.IndexFunc(nodes, func(n node) bool { return n.ref == next })]
+		err.Cycle = append(err.Cycle, Link{n.String(), n.e.on.String(), holder.String(), Place(r.Where)})
+	}
+	return err
+}

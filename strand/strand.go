@@ -1,0 +1,180 @@
+package strand
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tristrand/tristrand/internal/gtoken"
+)
+
+// An ID is unique among the strands of a process, alive and ended. Zero is the
+// nameless one's.
+type ID uint64
+
+// A Ref names a strand of any process. Process 0 is this one.
+type Ref struct{ Process, Strand ID }
+
+// A Kind says what sort of line of execution a strand is.
+type Kind uint8
+
+// The kinds.
+const (
+	Nameless  Kind = iota // a goroutine that no context names
+	Main                  // the program's first strand
+	Thread                // a goroutine started as a thread
+	Worker                // a thread that runs the jobs of a pool
+	Coroutine             // one that switches only where the code says so
+	Adopted               // a goroutine that was there already
+)
+
+var kindNames = [...]string{"nameless", "main", "thread", "worker", "coroutine", "adopted"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// A State says what a strand does.
+type State uint8
+
+// The states.
+const (
+	New     State = iota // not yet running
+	Running              // running, or blocked outside the library
+	Waiting              // parked; Waiting says for what
+	Ended
+)
+
+var stateNames = [...]string{"new", "running", "waiting", "ended"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state %d", uint8(s))
+}
+
+// A Strand is one line of execution. Its methods may be called from anywhere
+// unless they say otherwise.
+type Strand struct {
+	ctx    Context        // the strand's own; its parent is what Go or Adopt was given
+	token  atomic.Uintptr // of the goroutine while it runs, else 0
+	sched  Scheduler
+	id     ID
+	slot   uint32
+	kind   Kind
+	parent ID
+	name   atomic.Pointer[string]
+	phase  atomic.Uint64 // of the current wait: its number<<2 | open, granted or over
+	ended  atomic.Bool
+	left   atomic.Int32 // locks that it held when it ended and nobody took since
+	park   chan struct{}
+	bubble int64 // the synctest bubble that park belongs to; 0 is none
+
+	mu   sync.Mutex // guards edge
+	edge edge
+
+	// Touched by the strand's own goroutine alone.
+	held   int32 // locks held
+	at     uintptr
+	locals map[any]any
+	nodes  []node // room for its walks
+}
+
+// nameless stands for every goroutine that no context names.
+var nameless = newNameless()
+
+func newNameless() *Strand {
+	s := &Strand{kind: Nameless}
+	s.ctx.strand = s
+	name := "nameless"
+	s.name.Store(&name)
+	return s
+}
+
+// ID returns the strand's id: 0 for the nameless one.
+func (s *Strand) ID() ID { return s.id }
+
+// Ref returns the name that other processes know the strand by.
+func (s *Strand) Ref() Ref { return Ref{Strand: s.id} }
+
+// Name returns the strand's name.
+func (s *Strand) Name() string { return *s.name.Load() }
+
+// SetName changes the name. The nameless strand keeps its own.
+func (s *Strand) SetName(name string) {
+	if s.id != 0 {
+		s.name.Store(&name)
+	}
+}
+
+// Kind returns what sort of strand it is.
+func (s *Strand) Kind() Kind { return s.kind }
+
+// Parent returns the id of the strand that started it, 0 if nameless.
+func (s *Strand) Parent() ID { return s.parent }
+
+// Scheduler returns the rule by which it takes turns; nil is the Go runtime.
+func (s *Strand) Scheduler() Scheduler { return s.sched }
+
+// State returns what the strand does now. The nameless strand always runs.
+func (s *Strand) State() State {
+	switch {
+	case s.ended.Load():
+		return Ended
+	case s.Waiting() != nil:
+		return Waiting
+	case s.token.Load() == 0 && s.id != 0:
+		return New
+	default:
+		return Running
+	}
+}
+
+// Waiting returns what the strand waits for, or nil when it does not wait.
+func (s *Strand) Waiting() Resource {
+	e, ok := s.waiting()
+	if !ok {
+		return nil
+	}
+	return e.on
+}
+
+// String returns the name, kind and id.
+func (s *Strand) String() string {
+	return fmt.Sprintf("%s (%v %d)", s.Name(), s.kind, s.id)
+}
+
+// Mine reports whether the calling goroutine is the strand's. It is false for
+// the nameless strand.
+func (s *Strand) Mine() bool { return s.token.Load() == gtoken.Get() }
+
+// Local returns the strand's own value for key, made by mk when there is none.
+// The value lives as long as the strand. It must be called by the strand
+// itself; for the nameless strand it returns a new value each time.
+func (s *Strand) Local(key any, mk func() any) any {
+	if s.id == 0 {
+		return mk()
+	}
+	v, ok := s.locals[key]
+	if !ok {
+		v = mk()
+		if s.locals == nil {
+			s.locals = make(map[any]any)
+		}
+		s.locals[key] = v
+	}
+	return v
+}
+
+// SetPlace makes pc the place of the strand's next acquisition. A function that
+// acquires on its caller's behalf says so with it. It must be called by the
+// strand itself and does nothing for the nameless one.
+func (s *Strand) SetPlace(pc uintptr) {
+	if s.id != 0 {
+		s.at = pc
+	}
+}

@@ -1,0 +1,174 @@
+package strand
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The phases of a wait. The low two bits of Strand.phase hold one, the rest the
+// number of the wait, so that what comes too late for one wait cannot settle
+// the next.
+const (
+	open    = 1 // nobody has settled it
+	granted = 2
+	over    = 3 // ctx ended it, or it was refused or cancelled
+)
+
+// A Wait is one wait of one strand. It is settled once: by Grant, by the end of
+// the ctx that it parks under, or by Cancel. Whoever makes one must Park or
+// Cancel it.
+type Wait struct {
+	s   *Strand
+	seq uint64
+}
+
+// NewWait begins a wait of s. It must be called by s itself, which can have one
+// at a time; it replaces one that was never settled.
+func (s *Strand) NewWait() Wait {
+	if s.id == 0 {
+		s = newNameless() // it has to be told apart from all the others
+	}
+	if s.park == nil && s.sched == nil {
+		s.park = make(chan struct{}, 1)
+		s.bubble = bubble()
+	}
+	seq := s.phase.Load()>>2 + 1
+	s.phase.Store(seq<<2 | open)
+	return Wait{s, seq}
+}
+
+// Strand returns whose wait it is.
+func (w Wait) Strand() *Strand { return w.s }
+
+func (w Wait) settle(as uint64) bool {
+	return w.s.phase.CompareAndSwap(w.seq<<2|open, w.seq<<2|as)
+}
+
+// Grant settles the wait: its Park returns nil. It returns false, and has
+// changed nothing, when the wait was settled before: try the next waiter. It
+// may be called from anywhere and does not block; what the waiter is given must
+// be written before. Across the border of a synctest bubble it panics.
+func (w Wait) Grant() bool {
+	s := w.s
+	if s.bubble != 0 && s.bubble != bubble() {
+		panic("strand: Grant of " + s.String() + " from outside the synctest bubble that it waits in")
+	}
+	if !w.settle(granted) {
+		return false
+	}
+	if s.sched != nil {
+		s.sched.Ready(s)
+		return true
+	}
+	select { // a token says "look at the phase"; one is enough
+	case s.park <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Cancel ends a wait that will not be parked. It returns false when a Grant
+// came first, which counts: whatever was granted is the caller's.
+func (w Wait) Cancel() bool {
+	if w.settle(over) {
+		return true
+	}
+	if w.s.sched != nil && w.s.phase.Load() == w.seq<<2|granted {
+		w.s.sched.Park(w.s) // takes the Ready of the Grant
+	}
+	return false
+}
+
+// Park waits, for on, until the wait is granted or ctx ends. It returns nil
+// exactly when a Grant has returned true, and otherwise ctx's error or, when no
+// grant can ever come, a *DeadlockError. It must be called by the strand whose
+// wait it is, with no mutex held.
+func (w Wait) Park(ctx context.Context, on Resource) error {
+	w.publish(ctx, on)
+	err := w.refuse(on)
+	if err == nil {
+		if w.s.sched != nil {
+			err = w.parkScheduled(ctx, on)
+		} else {
+			err = w.parkFree(ctx, on)
+		}
+	}
+	w.withdraw()
+	return err
+}
+
+func (w Wait) parkFree(ctx context.Context, on Resource) error {
+	s, done := w.s, ctx.Done()
+	for s.phase.Load() == w.seq<<2|open {
+		if done == nil {
+			<-s.park
+			continue
+		}
+		select {
+		case <-s.park:
+		case <-done:
+			if w.settle(over) {
+				return w.timedOut(ctx, on)
+			}
+		}
+	}
+	return nil
+}
+
+func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
+	s := w.s
+	if ctx.Err() != nil {
+		if w.settle(over) {
+			return w.timedOut(ctx, on)
+		}
+	} else if ctx.Done() != nil {
+		stop := onEnd(ctx, func() {
+			if w.settle(over) {
+				s.sched.Ready(s)
+			}
+		})
+		defer stop()
+	}
+	s.sched.Park(s)
+	if s.phase.Load() == w.seq<<2|over {
+		return w.timedOut(ctx, on)
+	}
+	return nil
+}
+
+// timedOut returns the error of a wait that ctx ended, with the cycle if it was
+// one of a deadlock that only the deadline would have broken.
+func (w Wait) timedOut(ctx context.Context, on Resource) error {
+	err := Err(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || w.s.id == 0 || w.s.kind == Nameless {
+		return err
+	}
+	if nodes := w.s.walk(on, true); nodes != nil {
+		return &endedError{err, newDeadlockError(nodes)}
+	}
+	return err
+}
+
+// bubble returns the number of the synctest bubble that the caller is in, 0 if
+// none. Outside a bubble it costs a look at the clock: a bubble's stands at the
+// year 2000.
+func bubble() int64 {
+	if time.Now().Unix() > 1_500_000_000 {
+		return 0
+	}
+	var buf [128]byte
+	head, _, _ := strings.Cut(string(buf[:runtime.Stack(buf[:], false)]), "]:")
+	_, id, ok := strings.Cut(head, "synctest bubble ")
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
