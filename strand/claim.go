@@ -96,3 +96,7 @@ func Place(pc uintptr) string {
 	dir, file := filepath.Split(f.File)
 	return fmt.Sprintf("%s/%s:%d", filepath.Base(dir), file, f.Line)
 }
+
+// InTransit is the claim of a thing that has been promised to a strand which
+// has not run since. It counts as a nameless one's.
+const InTransit Claim = namelessSlot << slotShift

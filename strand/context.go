@@ -69,8 +69,9 @@ func (c *Context) Err() error {
 		return c.parent.Err()
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
+	err := c.err
+	c.mu.Unlock()
+	return err
 }
 
 // closedChan is what Done returns once the context has ended unwatched.

@@ -40,7 +40,12 @@ type Op struct {
 // Enter returns the strand that calls, as Current does, after the scheduler has
 // given it the turn for op. Every operation of a primitive begins with it.
 func Enter(ctx context.Context, op Op) *Strand {
-	s := Current(ctx)
+	var s *Strand
+	if c, ok := ctx.(*Context); ok && c.strand.Mine() { // Current, without the call
+		s = c.strand
+	} else {
+		s = Current(ctx)
+	}
 	if s.sched != nil {
 		s.sched.Step(s, op)
 	}

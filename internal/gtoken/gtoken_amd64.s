@@ -6,11 +6,10 @@ TEXT ·Get(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
-// func callersReturn() uintptr
-// BP is the frame of Caller. The word there is the frame of the function that
-// called Caller, and the word above that frame's base is where it will return.
-TEXT ·callersReturn(SB), NOSPLIT|NOFRAME, $0-8
-	MOVQ 0(BP), AX
-	MOVQ 8(AX), AX
+// func Caller() uintptr
+// BP is the frame of the function that called Caller. The word above its base
+// is where that function will return to.
+TEXT ·Caller(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ 8(BP), AX
 	MOVQ AX, ret+0(FP)
 	RET

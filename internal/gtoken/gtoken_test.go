@@ -1,27 +1,29 @@
-package gtoken
+package gtoken_test
 
 import (
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tristrand/tristrand/internal/gtoken"
 )
 
 func TestGoroutinesHaveDistinctTokensThatStay(t *testing.T) {
 	const n = 100
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	seen := map[Token]int{}
+	seen := map[gtoken.Token]int{}
 	hold := make(chan struct{})
 	for range n {
 		wg.Go(func() {
-			a := Get()
+			a := gtoken.Get()
 			mu.Lock()
 			seen[a]++
 			mu.Unlock()
 			<-hold // all alive at once
 			grow(50)
-			if b := Get(); a != b {
+			if b := gtoken.Get(); a != b {
 				t.Errorf("token changed from %#x to %#x within a goroutine", a, b)
 			}
 		})
@@ -52,13 +54,13 @@ func grow(n int) int {
 }
 
 //go:noinline
-func callee() uintptr { return Caller() }
+func callee() uintptr { return gtoken.Caller() }
 
 //go:noinline
 func calleeWithFrame(n int) uintptr {
 	var pad [200]byte
 	pad[n%200] = 1
-	pc := Caller()
+	pc := gtoken.Caller()
 	runtime.KeepAlive(&pad)
 	return pc
 }
@@ -77,7 +79,7 @@ func TestCallerIsTheLineThatCalled(t *testing.T) {
 
 func BenchmarkGet(b *testing.B) {
 	for b.Loop() {
-		Get()
+		gtoken.Get()
 	}
 }
 

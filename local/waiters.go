@@ -1,0 +1,102 @@
+package local
+
+import (
+	"time"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// A waiter is one strand in the queue of a primitive.
+type waiter struct {
+	w          strand.Wait
+	next, prev *waiter
+	queued     bool
+	since      time.Time // of its first wait; locks only
+	recover    bool      // takes a lock whose holder died
+	got        outcome   // written before the grant
+	turn       int       // at a barrier
+}
+
+// An outcome says what a grant means.
+type outcome uint8
+
+const (
+	passed outcome = iota // what was waited for has happened, or is the waiter's
+	retry                 // the lock is free: try to take it
+	died                  // the lock's holder ended
+	broken                // the barrier is
+)
+
+// waiters is a queue of waiters, first come first served.
+type waiters struct {
+	first, last *waiter
+	n           int
+}
+
+func (q *waiters) pushBack(n *waiter) {
+	n.queued, n.prev, n.next = true, q.last, nil
+	if q.last == nil {
+		q.first = n
+	} else {
+		q.last.next = n
+	}
+	q.last = n
+	q.n++
+}
+
+func (q *waiters) pushFront(n *waiter) {
+	n.queued, n.prev, n.next = true, nil, q.first
+	if q.first == nil {
+		q.last = n
+	} else {
+		q.first.prev = n
+	}
+	q.first = n
+	q.n++
+}
+
+// remove takes n out, if it is in, and reports whether it was.
+func (q *waiters) remove(n *waiter) bool {
+	if !n.queued {
+		return false
+	}
+	if n.prev == nil {
+		q.first = n.next
+	} else {
+		n.prev.next = n.next
+	}
+	if n.next == nil {
+		q.last = n.prev
+	} else {
+		n.next.prev = n.prev
+	}
+	n.queued, n.next, n.prev = false, nil, nil
+	q.n--
+	return true
+}
+
+// pop takes the first one out; nil if there is none.
+func (q *waiters) pop() *waiter {
+	n := q.first
+	if n != nil {
+		q.remove(n)
+	}
+	return n
+}
+
+// popAll empties the queue.
+func (q *waiters) popAll() []*waiter {
+	var all []*waiter
+	for n := q.pop(); n != nil; n = q.pop() {
+		all = append(all, n)
+	}
+	return all
+}
+
+// grant tells them all, and how it ended.
+func grant(all []*waiter, got outcome) {
+	for _, n := range all {
+		n.got = got
+		n.w.Grant()
+	}
+}
