@@ -1,0 +1,98 @@
+package compare
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// Where a task that runs alone is busy for less than waits of its time it
+// mostly waits, above computes it mostly computes.
+const (
+	waits    = 0.4
+	computes = 0.75
+	little   = 1.15 // a speed-up below this is not worth an engine
+	near     = 0.9  // engines within this share of the fastest are as good
+)
+
+// advice says in a sentence which engine suits the task, going by its runs
+// alone.
+func advice(t *Task) string {
+	serial := t.Runs[0]
+	if serial.Seconds <= 0 {
+		return t.Name + ": nothing was measured."
+	}
+	busy := serial.CPU / serial.Seconds
+	nature := fmt.Sprintf("%s waits and computes (%.0f %% of one processor)", t.Name, 100*busy)
+	switch {
+	case busy < waits:
+		nature = fmt.Sprintf("%s mostly waits (%.0f %% of one processor)", t.Name, 100*busy)
+	case busy > computes:
+		nature = fmt.Sprintf("%s keeps a processor busy", t.Name)
+	}
+	if serial.Errors > 0 {
+		return fmt.Sprintf("%s: %d of %d jobs failed, so its times say little; first: %s.", t.Name, serial.Errors, t.Inputs, firstError(serial))
+	}
+	best, names := fastest(t.Runs[1:])
+	switch {
+	case best == nil && len(t.Runs) > 1:
+		return nature + "; jobs failed on every engine that did not fail serially, so look at the errors first."
+	case best == nil:
+		return nature + "."
+	case best.Speedup < little:
+		return nature + "; no engine gains much here: call it directly."
+	case busy < waits:
+		return fmt.Sprintf("%s: %s, %.1f × faster, because the waits overlap; more workers overlap more.", nature, names, best.Speedup)
+	case busy > computes:
+		return fmt.Sprintf("%s: %s, %.1f × faster on %s; more workers than processors gain nothing.",
+			nature, names, best.Speedup, count(runtime.NumCPU(), "processor"))
+	default:
+		return fmt.Sprintf("%s: %s, %.1f × faster.", nature, names, best.Speedup)
+	}
+}
+
+// fastest returns the fastest run without errors and the names of all that
+// come close to it.
+func fastest(runs []*Measurement) (best *Measurement, names string) {
+	for _, m := range runs {
+		if m.Errors == 0 && (best == nil || m.Seconds < best.Seconds) {
+			best = m
+		}
+	}
+	if best == nil {
+		return nil, ""
+	}
+	var good []string
+	for _, m := range runs {
+		if m.Errors == 0 && best.Seconds >= near*m.Seconds {
+			good = append(good, m.Engine)
+		}
+	}
+	return best, "use " + strings.Join(good, " or ")
+}
+
+func firstError(m *Measurement) string {
+	for _, j := range m.Jobs {
+		if j.Error != "" {
+			return strings.TrimSuffix(line(j.Error, 120), ".")
+		}
+	}
+	return ""
+}
+
+// count writes a number with its noun.
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// line makes one line of s, cut after n characters.
+func line(s string, n int) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}

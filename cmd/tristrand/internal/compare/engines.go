@@ -1,0 +1,50 @@
+package compare
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/tristrand/tristrand"
+)
+
+// Engine is a way to run jobs.
+type Engine struct {
+	Name  string
+	About string // in a few words, for a reader who does not know it
+	// Open makes its executor. Nil: the jobs run one after another where they
+	// are called, which is what the others are compared with.
+	Open func(workers int) tristrand.Executor
+}
+
+// engines has one entry for each engine that exists; the first is the measure
+// of the others.
+var engines = []Engine{
+	{Name: "serial", About: "one job after another, no engine"},
+}
+
+// Engines returns all engines, serial first.
+func Engines() []Engine { return slices.Clone(engines) }
+
+// run runs the calls and hands each outcome to got, in the order of the calls.
+// The error it returns is the engine's own.
+func (e Engine) run(ctx context.Context, workers int, in iter.Seq[call], got func(observation, error)) error {
+	if e.Open == nil {
+		for c := range in {
+			out, err := observe(ctx, c)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			got(out, err)
+		}
+		return nil
+	}
+	ex := e.Open(workers)
+	for out, err := range observed.Map(ctx, ex, in) {
+		if ctx.Err() != nil {
+			break
+		}
+		got(out, err)
+	}
+	return ex.Close(context.WithoutCancel(ctx))
+}
