@@ -68,6 +68,7 @@ type Job interface {
 
 // Next says what an engine has to do with a job that has run.
 type Next struct {
+	State FutureState   // what has become of the job; Pending if Again
 	Again bool          // queue it again, above the bound
 	After time.Duration // when; no worker is held meanwhile
 }

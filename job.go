@@ -90,7 +90,7 @@ func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
 	s := strand.Current(ctx)
 	t := c.begin(s)
 	if t == nil {
-		return Next{}
+		return Next{State: c.State()}
 	}
 	returned := false
 	defer func() {
@@ -182,7 +182,7 @@ func (c *call[In, Out]) settle(t *try, out Out, err error) Next {
 	claimed := c.claim(t.n, Running)
 	t.ctx.End(context.Canceled)
 	if !claimed {
-		return Next{}
+		return Next{State: c.State()}
 	}
 	return c.settled(t, out, err)
 }
@@ -207,7 +207,7 @@ func (c *call[In, Out]) settled(t *try, out Out, err error) Next {
 		end = Failed
 	}
 	c.publish(out, err, end)
-	return Next{}
+	return Next{State: end}
 }
 
 // Start is for jobs that run elsewhere.
@@ -234,7 +234,7 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 	w := c.state.Load()
 	n := tryOf(w)
 	if phaseOf(w) > Running || !c.claim(n, phaseOf(w)) {
-		return Next{}
+		return Next{State: c.State()}
 	}
 	var value Out
 	if err == nil && out != nil {
@@ -247,7 +247,7 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 	}
 	if err != nil && phaseOf(w) == Pending && errors.Is(err, ErrCancelled) {
 		c.publish(value, err, Cancelled)
-		return Next{}
+		return Next{State: Cancelled}
 	}
 	return c.settled(&try{n: n}, value, err)
 }

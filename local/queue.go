@@ -41,7 +41,8 @@ func NewQueue[T any](bound int) *Queue[T] { return newQueue(bound, store[T]{}) }
 func NewLIFO[T any](bound int) *Queue[T] { return newQueue(bound, store[T]{lifo: true}) }
 
 // NewPriority returns a queue that gives the least first, by less, and of equals
-// the first in.
+// the first in. less must be quick and must not use the queue; if it panics the
+// Put or Get that called it panics and has changed nothing.
 func NewPriority[T any](bound int, less func(a, b T) bool) *Queue[T] {
 	if less == nil {
 		panic("local: NewPriority: less is nil")
@@ -112,8 +113,19 @@ func (q *Queue[T]) putNow(v T) bool {
 	return true
 }
 
+// unlockOnPanic is deferred around less, which is the user's.
+func (q *Queue[T]) unlockOnPanic() {
+	if v := recover(); v != nil {
+		q.mu.Unlock()
+		panic(v)
+	}
+}
+
 // put puts v in, tells a getter, and unlocks mu.
 func (q *Queue[T]) put(v T) {
+	if q.items.less != nil {
+		defer q.unlockOnPanic()
+	}
 	q.items.push(v)
 	q.unfinished++
 	for q.getters.n > 0 && q.items.len() > q.promised {
@@ -181,6 +193,9 @@ func (q *Queue[T]) TryGet(ctx context.Context) (T, error) {
 
 // get takes an item, tells a putter, and unlocks mu.
 func (q *Queue[T]) get() T {
+	if q.items.less != nil {
+		defer q.unlockOnPanic()
+	}
 	v := q.items.pop()
 	for q.putters.n > 0 && q.items.len()+q.reserved < q.bound {
 		n := q.putters.pop()

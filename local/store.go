@@ -1,5 +1,7 @@
 package local
 
+import "slices"
+
 // A store keeps the items of a queue: in a ring, taken from either end, or with
 // less in a heap. It keeps no reference to an item that was taken, and gives
 // room back when it is a quarter full.
@@ -32,9 +34,7 @@ func (s *store[T]) len() int {
 
 func (s *store[T]) push(v T) {
 	if s.less != nil {
-		s.seq++
-		s.heap = append(s.heap, ranked[T]{v, s.seq})
-		s.up(len(s.heap) - 1)
+		s.pushHeap(v)
 		return
 	}
 	if s.n == len(s.ring) {
@@ -94,6 +94,29 @@ func (s *store[T]) before(i, j int) bool {
 	return !s.less(b.v, a.v) && a.seq < b.seq
 }
 
+func (s *store[T]) pushHeap(v T) {
+	s.seq++
+	s.heap = append(s.heap, ranked[T]{v, s.seq})
+	done := false
+	defer func() {
+		if done { // less did not panic
+			return
+		}
+		i := slices.IndexFunc(s.heap, func(r ranked[T]) bool { return r.seq == s.seq })
+		s.drop(i)
+	}()
+	s.up(len(s.heap) - 1)
+	done = true
+}
+
+// drop takes out what is at i and leaves the last one in its place.
+func (s *store[T]) drop(i int) {
+	last := len(s.heap) - 1
+	s.heap[i] = s.heap[last]
+	s.heap[last] = ranked[T]{}
+	s.heap = s.heap[:last]
+}
+
 func (s *store[T]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -106,20 +129,29 @@ func (s *store[T]) up(i int) {
 }
 
 func (s *store[T]) popHeap() T {
-	last := len(s.heap) - 1
-	v := s.heap[0].v
-	s.heap[0] = s.heap[last]
-	s.heap[last] = ranked[T]{}
-	s.heap = s.heap[:last]
+	top := s.heap[0]
+	s.drop(0)
+	done := false
+	defer func() {
+		if !done { // less panicked
+			s.heap = append(s.heap, top)
+		}
+	}()
+	s.down()
+	done = true
+	return top.v
+}
+
+func (s *store[T]) down() {
 	for i := 0; ; {
 		least := i
 		for _, c := range [...]int{2*i + 1, 2*i + 2} {
-			if c < last && s.before(c, least) {
+			if c < len(s.heap) && s.before(c, least) {
 				least = c
 			}
 		}
 		if least == i {
-			return v
+			return
 		}
 		s.heap[i], s.heap[least] = s.heap[least], s.heap[i]
 		i = least

@@ -74,6 +74,9 @@ func (s *Strand) Held(n int32) {
 	}
 }
 
+// Holding returns how many locks s holds. It must be called by s itself.
+func (s *Strand) Holding() int { return int(s.held) }
+
 // HasEnded reports whether the strand is over.
 func (s *Strand) HasEnded() bool { return s.ended.Load() }
 

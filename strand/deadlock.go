@@ -78,7 +78,7 @@ func (w Wait) refuse(on Resource) error {
 			return nil
 		}
 	}
-	if s.kind == Nameless || s.walk(on, false) == nil {
+	if s.kind == Nameless || w.timed() || s.walk(on, false) == nil {
 		return nil
 	}
 	detect.Lock()

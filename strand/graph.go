@@ -136,3 +136,10 @@ func (w Wait) withdraw() {
 		unregister(w.s)
 	}
 }
+
+// timed reports whether a deadline will end the wait.
+func (w Wait) timed() bool {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return w.s.edge.timed
+}

@@ -49,8 +49,8 @@ func Named(ctx context.Context) *Strand {
 func newStrand(ctx context.Context, o Options) *Strand {
 	parent := Named(ctx)
 	s := &Strand{kind: o.Kind, parent: parent.id, sched: o.Scheduler}
-	if s.sched == nil && parent.sched != nil && keeps(parent.sched, o.Kind) {
-		s.sched = parent.sched
+	if s.sched == nil {
+		s.sched = Inherited(ctx, o.Kind)
 	}
 	s.ctx.plain = true
 	s.ctx.Init(ctx, s, s.ctx.deadline)
@@ -62,11 +62,14 @@ func newStrand(ctx context.Context, o Options) *Strand {
 	return s
 }
 
-func keeps(sched Scheduler, k Kind) bool {
-	if kr, ok := sched.(Keeper); ok {
-		return kr.Keeps(k)
+// Inherited returns the scheduler that a strand of kind k has from the strand
+// named by ctx; nil is the Go runtime.
+func Inherited(ctx context.Context, k Kind) Scheduler {
+	sched := Named(ctx).sched
+	if kr, ok := sched.(Keeper); ok && !kr.Keeps(k) {
+		return nil
 	}
-	return true
+	return sched
 }
 
 // Go starts body on a goroutine of its own, as a strand, and returns the

@@ -1,0 +1,28 @@
+// Package thread runs functions on goroutines that have a name, can be joined,
+// and are known to the rest of the library: each is a strand.
+//
+// [Start] starts a [Thread] and [Thread.Join] waits for it; [Main] makes the
+// program's first strand and, when its function returns, waits for the threads
+// that are not daemons. [AfterFunc] is a thread that first waits, [Local] a
+// variable that each strand has for itself, and [GIL] lets threads run one at a
+// time. [Pool] is the engine: a bounded number of threads that run jobs.
+//
+// # Limits
+//
+// Go cannot stop a goroutine. Whoever wants a thread to end cancels its ctx, and
+// the function has to look at it; a job whose time is up is given up, its worker
+// replaced, and its function runs on. Package process stops things for good.
+//
+// # Errors
+//
+// The error of a thread's function, or its panic as *tristrand.PanicError, is
+// Join's. Of a thread that nobody joins it goes to tristrand.OnReport: of a
+// daemon at once, of one that Main waited for at the end, of any other when its
+// handle is collected.
+//
+// # Costs
+//
+// A thread costs about 1.5 µs to start and join, against 0.4 µs for a bare
+// goroutine. A job costs about 150 ns to hand to a busy Pool and 700 ns from
+// Submit to Result on an idle one.
+package thread
