@@ -42,12 +42,12 @@ func advice(t *Task) string {
 	case best.Speedup < little:
 		return nature + "; no engine gains much here: call it directly."
 	case busy < waits:
-		return fmt.Sprintf("%s: %s, %.1f × faster, because the waits overlap; more workers overlap more.", nature, names, best.Speedup)
+		return fmt.Sprintf("%s: %s, %s faster, because the waits overlap; more workers overlap more.", nature, names, times(best.Speedup))
 	case busy > computes:
-		return fmt.Sprintf("%s: %s, %.1f × faster on %s; more workers than processors gain nothing.",
-			nature, names, best.Speedup, count(runtime.NumCPU(), "processor"))
+		return fmt.Sprintf("%s: %s, %s faster on %s; more workers than processors gain nothing.",
+			nature, names, times(best.Speedup), count(runtime.NumCPU(), "processor"))
 	default:
-		return fmt.Sprintf("%s: %s, %.1f × faster.", nature, names, best.Speedup)
+		return fmt.Sprintf("%s: %s, %s faster.", nature, names, times(best.Speedup))
 	}
 }
 

@@ -19,11 +19,11 @@ func TestAdvice(t *testing.T) {
 		want string
 	}{
 		{"waiting", []*Measurement{run("serial", 10, 0.5, 0), run("thread", 1, 0.5, 0)}, "mostly waits (5 % of one processor): use thread, 10.0 × faster, because the waits overlap"},
-		{"busy", []*Measurement{run("serial", 10, 9.9, 0), run("thread", 5, 9.9, 0)}, "keeps a processor busy: use thread, 2.0 × faster on"},
-		{"both", []*Measurement{run("serial", 10, 6, 0), run("thread", 5, 6, 0)}, "waits and computes (60 % of one processor): use thread, 2.0 × faster."},
+		{"busy", []*Measurement{run("serial", 10, 9.9, 0), run("thread", 5, 9.9, 0)}, "keeps a processor busy: use thread, 2.00 × faster on"},
+		{"both", []*Measurement{run("serial", 10, 6, 0), run("thread", 5, 6, 0)}, "waits and computes (60 % of one processor): use thread, 2.00 × faster."},
 		{"no gain", []*Measurement{run("serial", 10, 9, 0), run("thread", 9, 9, 0)}, "no engine gains much"},
 		{"a tie", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 0), run("coro", 1.05, 1, 0), run("process", 2, 1, 0)}, "use thread or coro,"},
-		{"the fastest fails", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2), run("coro", 2, 1, 0)}, "use coro, 5.0 ×"},
+		{"the fastest fails", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2), run("coro", 2, 1, 0)}, "use coro, 5.00 ×"},
 		{"all but serial fail", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2)}, "look at the errors first"},
 		{"serial fails", []*Measurement{run("serial", 10, 1, 2), run("thread", 1, 1, 2)}, "2 of 4 jobs failed, so its times say little; first: no luck."},
 		{"alone", []*Measurement{run("serial", 10, 1, 0)}, "mostly waits (10 % of one processor)."},
@@ -51,7 +51,7 @@ func TestTableAligns(t *testing.T) {
 	want := `work: 2 things
   engine     time   speed-up   cpu time   peak memory   errors
   serial     10 s     1.00 ×    12.3 ms         5 MiB        0
-  thread   500 ms    20.00 ×        1 s       123 MiB        1
+  thread   500 ms     20.0 ×        1 s       123 MiB        1
   thread: first error: bad luck
 ` + task.Advice + "\n\n"
 	if b.String() != want {

@@ -139,7 +139,7 @@ func warm(ctx context.Context, spec builtin.Spec, list []string) error {
 	for _, input := range list[:n] {
 		_, _ = observe(ctx, call{Task: spec.Name, Input: input})
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // measured runs the jobs on one engine.

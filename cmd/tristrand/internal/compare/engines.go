@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/thread"
 )
 
 // Engine is a way to run jobs.
@@ -21,6 +22,9 @@ type Engine struct {
 // of the others.
 var engines = []Engine{
 	{Name: "serial", About: "one job after another, no engine"},
+	{Name: "thread", About: "goroutines of a thread.Pool", Open: func(workers int) tristrand.Executor {
+		return &thread.Pool{Workers: workers, Name: "thread"}
+	}},
 }
 
 // Engines returns all engines, serial first.

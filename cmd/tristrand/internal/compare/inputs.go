@@ -102,8 +102,8 @@ func makeFiles(ctx context.Context, n int) (_ inputs, err error) {
 	content := make([]byte, fileBytes)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
 	for i := range n {
-		if err := ctx.Err(); err != nil {
-			return in, err
+		if ctx.Err() != nil {
+			return in, context.Cause(ctx)
 		}
 		content[i%fileBytes]++ // no two alike
 		path := filepath.Join(dir, fmt.Sprintf("file-%d", i+1))

@@ -37,7 +37,7 @@ func (t *Task) Table(w io.Writer) error {
 func (m *Measurement) cells() []string {
 	return []string{
 		timeline.Short(seconds(m.Seconds)),
-		fmt.Sprintf("%.2f ×", m.Speedup),
+		times(m.Speedup),
 		timeline.Short(seconds(m.CPU)),
 		size(m.Peak),
 		fmt.Sprint(m.Errors),
@@ -63,6 +63,14 @@ func align(b *strings.Builder, rows [][]string) {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// times writes a factor, the same in the table and in the sentence below it.
+func times(x float64) string {
+	if x >= 10 {
+		return fmt.Sprintf("%.1f ×", x)
+	}
+	return fmt.Sprintf("%.2f ×", x)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -45,7 +45,7 @@ type Column struct{ Head, Cell string }
 
 // Bar is one job.
 type Bar struct {
-	Worker     string // names its row; rows are in order of first appearance
+	Worker     string // names its row; rows are in the order of their names, 2 before 10
 	Start, End time.Duration
 	Name       string // what it worked on
 	Result     string // what came out, or what went wrong

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,21 @@ func TestABarPerJobOnItsWorkersRow(t *testing.T) {
 	}
 	if strings.Count(html, "<tr><td>") != 3 {
 		t.Error("the table below the picture should list the three jobs")
+	}
+}
+
+func TestRowsAreInTheOrderOfTheirNames(t *testing.T) {
+	var bars []timeline.Bar
+	for _, w := range []string{"pool 10", "pool 9", "main", "pool 2", "pool 02", "pool"} {
+		bars = append(bars, timeline.Bar{Worker: w, End: ms, Name: "x"})
+	}
+	svg := pictures(t, render(t, onePage(bars...)))[0]
+	var got []string
+	for _, m := range regexp.MustCompile(`class="worker"[^>]*>([^<]*)<`).FindAllStringSubmatch(svg, -1) {
+		got = append(got, m[1])
+	}
+	if want := []string{"main", "pool", "pool 2", "pool 02", "pool 9", "pool 10"}; !slices.Equal(got, want) {
+		t.Errorf("rows %q, want %q", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -124,7 +125,8 @@ func newRunView(r Run, longest time.Duration) runView {
 	return v
 }
 
-// rows sorts the bars by worker and, on each, by start.
+// rows sorts the bars by worker and, on each, by start. It returns the workers
+// in the order of their names.
 func rows(bars []Bar) (map[string][]Bar, []string) {
 	byStart := slices.SortedStableFunc(slices.Values(bars), func(a, b Bar) int { return int(a.Start - b.Start) })
 	byRow := map[string][]Bar{}
@@ -135,8 +137,33 @@ func rows(bars []Bar) (map[string][]Bar, []string) {
 		}
 		byRow[b.Worker] = append(byRow[b.Worker], b)
 	}
+	slices.SortFunc(order, natural)
 	return byRow, order
 }
+
+// natural compares names as a reader does: what is a number in both counts as
+// one.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		na, nb := digits(a), digits(b)
+		if na > 0 && nb > 0 {
+			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// digits counts the digits that s begins with.
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
 // rowHeight keeps the picture of very many workers on a page.
 func rowHeight(n int) (height, gap float64) {

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/alecthomas/kong"
+
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/completion"
+)
+
+// completionCmd is "tristrand completion".
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,fish,zsh" help:"bash, fish or zsh."`
+}
+
+// Help is shown by "tristrand completion --help".
+func (completionCmd) Help() string {
+	return `The script completes subcommands, flags and the values of flags; everything else completes as files.
+
+Examples:
+
+  source <(tristrand completion bash)      # in ~/.bashrc
+  source <(tristrand completion zsh)       # in ~/.zshrc, after compinit
+  tristrand completion fish > ~/.config/fish/completions/tristrand.fish`
+}
+
+// Run prints the script.
+func (c *completionCmd) Run(k *kong.Kong, s streams) error {
+	return completion.Write(s.out, c.Shell, completion.FromKong(k.Model))
+}
