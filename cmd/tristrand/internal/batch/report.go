@@ -1,0 +1,194 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/halt"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/launch"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/spool"
+)
+
+// report takes a job that has ended. The worker that ran it prints it.
+func (r *run) report(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j.outcome.Stopped {
+		r.counts.Stopped++
+		r.recycle(j)
+		return
+	}
+	if j.outcome.Fatal {
+		r.stopLocked(fmt.Errorf("job %d (%s): %w", j.seq, r.lineOf(j), j.outcome.Err), halt.Now)
+		r.counts.Stopped++
+		r.recycle(j)
+		return
+	}
+	r.counts.Done++
+	if j.outcome.failed() {
+		r.counts.Failed++
+		r.checkReader()
+	}
+	if r.places == nil {
+		r.emit(j)
+	} else if err := r.order.add(j, r.emit); err != nil {
+		r.stopLocked(err, halt.Now)
+	}
+	if how := r.cfg.Halt.After(r.counts.Done, r.counts.Failed, r.counts.Total); how != halt.GoOn {
+		r.stopLocked(&HaltError{r.cfg.Halt}, how)
+	}
+	if r.cfg.Progress != nil {
+		r.cfg.Progress.Show(r.counts)
+	}
+}
+
+// checkReader looks whether jobs that print for themselves fail because nobody
+// reads them.
+func (r *run) checkReader() {
+	if r.cfg.Ungroup && launch.HungUp(r.cfg.Stdout) {
+		r.stopLocked(ErrOutputClosed, halt.Now)
+	}
+}
+
+// emit prints a job and then logs it: a run that is killed between the two
+// prints that job again, and loses none.
+func (r *run) emit(j *job) {
+	defer r.recycle(j)
+	if r.places != nil {
+		<-r.places
+	}
+	if r.cfg.Progress != nil && r.prints(j) {
+		r.cfg.Progress.Hide()
+	}
+	if err := r.print(j); err != nil {
+		r.stopLocked(outputError(err), halt.Now)
+		return
+	}
+	if r.cfg.Log == nil {
+		return
+	}
+	r.lineOf(j)
+	if err := r.cfg.Log.Add(j.entry()); err != nil {
+		r.stopLocked(err, halt.Now)
+	}
+}
+
+func (r *run) prints(j *job) bool {
+	return r.cfg.JSON || j.outcome.Err != nil || (j.buf != nil && j.buf.out.Len()+j.buf.errs.Len() > 0)
+}
+
+func (r *run) print(j *job) error {
+	if r.cfg.JSON {
+		r.lineOf(j)
+		line, err := encode(r.scratch[:0], j)
+		if err != nil {
+			return err
+		}
+		r.scratch = line[:0]
+		_, err = r.cfg.Stdout.Write(line)
+		return err
+	}
+	if j.buf != nil {
+		if _, err := j.buf.out.WriteTo(r.cfg.Stdout); err != nil {
+			return err
+		}
+		// Nothing can be told to one whose standard error is gone.
+		_, _ = j.buf.errs.WriteTo(r.cfg.Stderr)
+	}
+	if why := j.outcome.Err; why != nil {
+		r.tell("job %d (%s): %v", j.seq, r.lineOf(j), why)
+	}
+	return nil
+}
+
+// tell writes a line for the reader to standard error.
+func (r *run) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.cfg.Stderr, "tristrand run: "+format+"\n", args...)
+}
+
+func (r *run) lineOf(j *job) string {
+	if j.line == "" {
+		j.line = r.cfg.Work.Line(j.input)
+	}
+	return j.line
+}
+
+// flush prints what waits for jobs that will not end any more.
+func (r *run) flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.places != nil && !errors.Is(r.cause, ErrOutputClosed) {
+		r.order.flush(r.emit)
+	}
+}
+
+// outputError says what a failed write to standard output means.
+func outputError(err error) error {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+		return ErrOutputClosed
+	}
+	return fmt.Errorf("cannot print the output of a job: %w", err)
+}
+
+// An order puts jobs into the order of their inputs.
+type order struct {
+	printed int // jobs up to this one are
+	waiting map[int]*job
+	last    int // of those waiting
+	backlog spool.Backlog
+}
+
+// skip notes that there is nothing to print for a job.
+func (o *order) skip(seq int, emit func(*job)) {
+	o.put(seq, nil)
+	o.advance(emit)
+}
+
+func (o *order) put(seq int, j *job) {
+	if o.waiting == nil {
+		o.waiting = make(map[int]*job)
+	}
+	o.waiting[seq] = j
+	o.last = max(o.last, seq)
+}
+
+// advance prints the jobs whose turn it is.
+func (o *order) advance(emit func(*job)) {
+	for {
+		next, ok := o.waiting[o.printed+1]
+		if !ok {
+			return
+		}
+		o.printed++
+		delete(o.waiting, o.printed)
+		if next != nil {
+			emit(next)
+		}
+	}
+}
+
+// add prints a job, if it is its turn, and those that waited for it; otherwise
+// it keeps what the job has to print.
+func (o *order) add(j *job, emit func(*job)) error {
+	o.put(j.seq, j)
+	o.advance(emit)
+	if _, waits := o.waiting[j.seq]; !waits || j.buf == nil {
+		return nil
+	}
+	if err := o.backlog.Hold(&j.buf.out); err != nil {
+		return err
+	}
+	return o.backlog.Hold(&j.buf.errs)
+}
+
+// flush prints all that wait.
+func (o *order) flush(emit func(*job)) {
+	for ; o.printed < o.last; o.printed++ {
+		if j := o.waiting[o.printed+1]; j != nil {
+			emit(j)
+		}
+	}
+	o.waiting = nil
+}

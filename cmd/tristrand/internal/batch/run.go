@@ -1,0 +1,283 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/halt"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/joblog"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/spool"
+)
+
+const (
+	maxStreamBytes = 1 << 20  // of a stream of a job, kept in memory
+	allStreamBytes = 64 << 20 // of all jobs that run
+	backlogBytes   = 32 << 20 // of jobs that wait to be printed in order
+	backlogFiles   = 128
+	window         = 1 << 16 // jobs ahead of the next one to be printed in order
+)
+
+// A job is one input on its way.
+type job struct {
+	seq     int
+	input   string
+	line    string // its command, made when it is needed
+	tries   int
+	start   time.Time // of the last try
+	took    time.Duration
+	outcome Outcome
+	buf     *streams // nil if jobs print for themselves
+}
+
+type streams struct{ out, errs spool.Buffer }
+
+// A run is one call of Run.
+type run struct {
+	cfg  Config
+	task *tristrand.Task[*job, struct{}]
+
+	taking     context.Context // ends when no more inputs are to be taken
+	stopTaking context.CancelFunc
+	jobs       context.Context // ends when those that run are to be stopped
+	stopJobs   context.CancelFunc
+	unhook     func() bool
+	finished   chan struct{}
+
+	free   sync.Pool     // of *streams
+	places chan struct{} // with KeepOrder: one for each job not printed
+
+	mu      sync.Mutex
+	counts  Counts
+	cause   error // why it stops
+	closing bool  // no job is to be started any more
+	order   order
+	scratch []byte
+}
+
+func newRun(ctx context.Context, cfg Config) *run {
+	r := &run{cfg: cfg, finished: make(chan struct{})}
+	r.task = tristrand.Func(r.do)
+	detached := context.WithoutCancel(ctx)
+	r.taking, r.stopTaking = context.WithCancel(detached)
+	r.jobs, r.stopJobs = context.WithCancel(detached)
+	r.unhook = context.AfterFunc(ctx, func() { r.stop(context.Cause(ctx), halt.Now) })
+	r.counts.Total, r.counts.Known = cfg.Inputs.Total()
+	if w, ok := cfg.Work.(Watcher); ok {
+		w.OnHangup(func() { r.stop(ErrOutputClosed, halt.Now) })
+	}
+	limit := min(max(allStreamBytes/(2*cfg.Workers), 64<<10), maxStreamBytes)
+	if cfg.JSON {
+		limit = maxStreamBytes
+	}
+	r.free.New = func() any {
+		return &streams{
+			spool.Buffer{MemoryBytes: limit, HeadOnly: cfg.JSON},
+			spool.Buffer{MemoryBytes: limit, HeadOnly: cfg.JSON},
+		}
+	}
+	if cfg.KeepOrder {
+		r.places = make(chan struct{}, window)
+		r.order = order{backlog: spool.Backlog{MemoryBytes: backlogBytes, Files: backlogFiles}}
+	}
+	if cfg.Progress != nil {
+		cfg.Progress.Show(r.counts)
+	}
+	return r
+}
+
+func (r *run) end() {
+	r.unhook()
+	r.stopTaking()
+	r.stopJobs()
+	r.order.backlog.Close()
+	if r.cfg.Progress != nil {
+		r.cfg.Progress.End()
+	}
+}
+
+// stop ends the run. The first cause counts; a later one may hurry it.
+func (r *run) stop(cause error, how halt.Action) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopLocked(cause, how)
+}
+
+func (r *run) stopLocked(cause error, how halt.Action) {
+	if r.cause == nil {
+		r.cause = cause
+	}
+	r.stopTaking()
+	r.closing = true
+	if how == halt.Now {
+		r.stopJobs()
+	}
+}
+
+// fault ends the run after what has been taken: the inputs are at fault.
+func (r *run) fault(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cause == nil {
+		r.cause = err
+	}
+}
+
+// produce hands over a job for every input.
+func (r *run) produce() {
+	opts := []tristrand.CallOption(nil)
+	if r.cfg.Retries > 0 {
+		opts = append(opts, tristrand.Retries(r.cfg.Retries))
+	}
+	for seq := 1; ; seq++ {
+		input, err := r.cfg.Inputs.Next(r.taking)
+		if err != nil {
+			if !isEnd(err) && r.taking.Err() == nil {
+				r.fault(err)
+			}
+			r.noteTotal()
+			return
+		}
+		j := &job{seq: seq, input: input}
+		if skip, err := r.take(j); err != nil {
+			r.stop(err, halt.Now)
+			return
+		} else if skip {
+			continue
+		}
+		if r.places != nil {
+			select {
+			case r.places <- struct{}{}:
+			case <-r.taking.Done():
+				return
+			}
+		}
+		r.task.Submit(r.jobs, r.cfg.Executor, j, opts...).OnDone(func(f *tristrand.Future[struct{}]) {
+			if _, err := f.TryResult(); err != nil {
+				r.refused(err)
+			}
+		})
+	}
+}
+
+// take counts an input and reports whether its job was done before.
+func (r *run) take(j *job) (skip bool, err error) {
+	if r.cfg.Done != nil {
+		j.line = r.cfg.Work.Line(j.input)
+		skip, err = doneBefore(&r.cfg, j.seq, j.line)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts.Read++
+	if !r.counts.Known {
+		r.counts.Total = r.counts.Read
+	}
+	if skip {
+		r.counts.Skipped++
+	}
+	if skip && r.places != nil {
+		r.order.skip(j.seq, r.emit)
+	}
+	return skip, err
+}
+
+func (r *run) noteTotal() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n, known := r.cfg.Inputs.Total(); known {
+		r.counts.Total, r.counts.Known = n, true
+	}
+}
+
+// errAgain makes the executor try a job again.
+var errAgain = errors.New("the job failed and is to be tried again")
+
+// refused is told of jobs that the executor did not run to their end. Those that
+// it dropped because the run stops are counted by what is left.
+func (r *run) refused(err error) {
+	if errors.Is(err, errAgain) || errors.Is(err, tristrand.ErrCancelled) || errors.Is(err, context.Canceled) {
+		return
+	}
+	r.stop(err, halt.Now)
+}
+
+// do is the job, on a worker.
+func (r *run) do(ctx context.Context, j *job) (struct{}, error) {
+	if r.stopping() {
+		return struct{}{}, nil // not started
+	}
+	var out, errs *spool.Buffer
+	if !r.cfg.Ungroup {
+		if j.buf == nil {
+			j.buf = r.free.Get().(*streams)
+		}
+		out, errs = &j.buf.out, &j.buf.errs
+	}
+	r.running(1)
+	j.tries++
+	j.start = time.Now()
+	j.outcome = r.cfg.Work.Do(ctx, j.input, out, errs)
+	j.took = time.Since(j.start)
+	r.running(-1)
+	if j.outcome.failed() && !j.outcome.Stopped && !j.outcome.Fatal && j.tries <= r.cfg.Retries && !r.stopping() {
+		r.reset(j)
+		return struct{}{}, errAgain
+	}
+	r.report(j)
+	return struct{}{}, nil
+}
+
+func (r *run) stopping() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closing
+}
+
+func (r *run) running(n int) {
+	r.mu.Lock()
+	r.counts.Running += n
+	r.mu.Unlock()
+}
+
+func (r *run) reset(j *job) {
+	if j.buf != nil {
+		j.buf.out.Reset()
+		j.buf.errs.Reset()
+	}
+}
+
+// recycle takes back a job's buffers.
+func (r *run) recycle(j *job) {
+	if j.buf != nil {
+		r.reset(j)
+		r.free.Put(j.buf)
+		j.buf = nil
+	}
+}
+
+// result is called once nothing runs.
+func (r *run) result() (Counts, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cause != nil {
+		return r.counts, &StoppedError{r.cause, r.counts}
+	}
+	return r.counts, nil
+}
+
+// entry is the job's line of the log.
+func (j *job) entry() joblog.Entry {
+	e := joblog.Entry{Seq: j.seq, Start: j.start, Runtime: j.took, Exit: j.outcome.Exit, Signal: j.outcome.Signal, Command: j.line}
+	if e.Signal != 0 && !j.outcome.TimedOut {
+		e.Exit = 0 // as GNU parallel has it
+	}
+	if j.buf != nil {
+		e.ReceiveBytes = j.buf.out.Len()
+	}
+	return e
+}
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) }
