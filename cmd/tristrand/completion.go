@@ -24,5 +24,14 @@ Examples:
 
 // Run prints the script.
 func (c *completionCmd) Run(k *kong.Kong, s streams) error {
-	return completion.Write(s.out, c.Shell, completion.FromKong(k.Model))
+	program := completion.FromKong(k.Model)
+	for i := range program.Sub {
+		// "run" checks its --task itself, so kong's model has no list of them.
+		for j, f := range program.Sub[i].Flags {
+			if f.Long == "task" {
+				program.Sub[i].Flags[j].Values = taskNames()
+			}
+		}
+	}
+	return completion.Write(s.out, c.Shell, program)
 }

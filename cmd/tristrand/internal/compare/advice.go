@@ -12,6 +12,7 @@ const (
 	waits    = 0.4
 	computes = 0.75
 	little   = 1.15 // a speed-up below this is not worth an engine
+	failing  = 10   // when more than one in so many jobs fails, times mean nothing
 	near     = 0.9  // engines within this share of the fastest are as good
 )
 
@@ -30,13 +31,13 @@ func advice(t *Task) string {
 	case busy > computes:
 		nature = fmt.Sprintf("%s keeps a processor busy", t.Name)
 	}
-	if serial.Errors > 0 {
+	if serial.Errors*failing > t.Inputs {
 		return fmt.Sprintf("%s: %d of %d jobs failed, so its times say little; first: %s.", t.Name, serial.Errors, t.Inputs, firstError(serial))
 	}
-	best, names := fastest(t.Runs[1:])
+	best, names := fastest(t.Runs[1:], serial.Errors)
 	switch {
 	case best == nil && len(t.Runs) > 1:
-		return nature + "; jobs failed on every engine that did not fail serially, so look at the errors first."
+		return nature + "; every engine failed jobs that serial did not, so look at the errors first."
 	case best == nil:
 		return nature + "."
 	case best.Speedup < little:
@@ -51,11 +52,11 @@ func advice(t *Task) string {
 	}
 }
 
-// fastest returns the fastest run without errors and the names of all that
-// come close to it.
-func fastest(runs []*Measurement) (best *Measurement, names string) {
+// fastest returns the fastest run with no more errors than allowed, and the
+// names of all that come close to it.
+func fastest(runs []*Measurement, allowed int) (best *Measurement, names string) {
 	for _, m := range runs {
-		if m.Errors == 0 && (best == nil || m.Seconds < best.Seconds) {
+		if m.Errors <= allowed && (best == nil || m.Seconds < best.Seconds) {
 			best = m
 		}
 	}
@@ -64,7 +65,7 @@ func fastest(runs []*Measurement) (best *Measurement, names string) {
 	}
 	var good []string
 	for _, m := range runs {
-		if m.Errors == 0 && best.Seconds >= near*m.Seconds {
+		if m.Errors <= allowed && best.Seconds >= near*m.Seconds {
 			good = append(good, m.Engine)
 		}
 	}

@@ -25,11 +25,12 @@ func TestAdvice(t *testing.T) {
 		{"a tie", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 0), run("coro", 1.05, 1, 0), run("process", 2, 1, 0)}, "use thread or coro,"},
 		{"the fastest fails", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2), run("coro", 2, 1, 0)}, "use coro, 5.00 ×"},
 		{"all but serial fail", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2)}, "look at the errors first"},
-		{"serial fails", []*Measurement{run("serial", 10, 1, 2), run("thread", 1, 1, 2)}, "2 of 4 jobs failed, so its times say little; first: no luck."},
+		{"serial fails now and then", []*Measurement{run("serial", 40, 1, 4), run("thread", 4, 1, 4), run("coro", 3, 1, 5)}, "use thread, 10.0 ×"},
+		{"serial fails", []*Measurement{run("serial", 10, 1, 5), run("thread", 1, 1, 5)}, "5 of 40 jobs failed, so its times say little; first: no luck."},
 		{"alone", []*Measurement{run("serial", 10, 1, 0)}, "mostly waits (10 % of one processor)."},
 		{"nothing", []*Measurement{run("serial", 0, 0, 0)}, "nothing was measured"},
 	} {
-		task := &Task{Name: "work", Inputs: 4, Runs: row.runs}
+		task := &Task{Name: "work", Inputs: 40, Runs: row.runs}
 		task.compute()
 		got := task.Advice
 		if !strings.Contains(got, row.want) || strings.ContainsRune(got, '\n') {

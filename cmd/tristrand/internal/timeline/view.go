@@ -120,7 +120,11 @@ func newRunView(r Run, longest time.Duration) runView {
 			v.Unlisted = len(r.Bars) - listed
 			break
 		}
-		v.Listed = append(v.Listed, listedJob{clip(b.Name, 80), b.Worker, Short(b.Start), Short(b.End - b.Start), clip(b.Result, 120)})
+		result := clip(b.Result, 120)
+		if b.Failed {
+			result = "failed: " + result
+		}
+		v.Listed = append(v.Listed, listedJob{clip(b.Name, 80), clip(b.Worker, 40), Short(b.Start), Short(b.End - b.Start), result})
 	}
 	return v
 }
