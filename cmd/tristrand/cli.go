@@ -27,6 +27,7 @@ const about = `Processes, threads and coroutines with one set of words: run the 
 // cli is the command line: a field per subcommand.
 type cli struct {
 	Compare     compareCmd       `cmd:"" help:"Run the same tasks serially and on every engine; show which suits which work."`
+	Run         runCmd           `cmd:"" help:"Run a command or a built-in task for every argument or line of input."`
 	Version     versionCmd       `cmd:"" help:"Print the version of the command, of Go, and the platform."`
 	Completion  completionCmd    `cmd:"" help:"Print a completion script for your shell."`
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version and leave."`
@@ -77,8 +78,29 @@ func newParser(stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Writers(stdout, stderr),
 		kong.Vars{"version": versionLine(), "tasks": strings.Join(taskNames(), ",")},
 		kong.Bind(streams{out: stdout, err: stderr}),
+		kong.Help(help),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
+}
+
+// help is kong's, but for the line of usage: flags come first, because "run"
+// leaves what follows the command's name to the command.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if node := ctx.Selected(); node != nil {
+		options.NoAppSummary = true
+		usage := "Usage: " + node.FullPath() + " [flags]"
+		for _, arg := range node.Positional {
+			if arg.Passthrough {
+				usage += " [--] <command> ... [::: <input> ...]"
+			} else {
+				usage += " " + arg.Summary()
+			}
+		}
+		if _, err := fmt.Fprintln(ctx.Stdout, usage); err != nil {
+			return err
+		}
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
 }
 
 // selected names the subcommand whose arguments kong refused, "" for none.
