@@ -19,23 +19,20 @@ type call[In, Out any] struct {
 	Future[Out]
 	task *Task[In, Out]
 	in   In
-	ctx  context.Context // of Submit
-	opts *settings       // nil if there are none
-
-	first  try     // the first try; each later one is allocated
-	now    *try    // the current one; guarded by Future.mu
-	failed []error // of the tries so far; whoever has claimed the job
+	opts *settings      // nil if there are none
+	ctx  strand.Context // of the first try; its parent is that of Submit
 }
 
 // A try is one run of a job's function.
 type try struct {
-	ctx   strand.Context
-	n     uint32 // from 1
-	timer func() bool
+	n     uint32 // from 1; 0 is none
+	ctx   *strand.Context
+	timer func() bool // nil if it has no time limit
 }
 
 func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *settings) *call[In, Out] {
-	c := &call[In, Out]{task: t, in: in, ctx: ctx, opts: opts}
+	c := &call[In, Out]{task: t, in: in, opts: opts}
+	c.ctx.Init(ctx)
 	c.job = c
 	c.ex = ex
 	c.state.Store(word(1, Pending))
@@ -44,10 +41,10 @@ func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *s
 
 func (c *call[In, Out]) handOver(ctx context.Context, submit func(Executor, context.Context, Job) error) error {
 	if c.ex == nil {
-		return errors.New("tristrand: the executor is nil; give Submit a pool")
+		return errNoExecutor
 	}
-	if err := strand.Err(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return strand.Err(ctx)
 	}
 	return submit(c.ex, ctx, c)
 }
@@ -58,23 +55,21 @@ var jobs atomic.Uint64
 
 // ID returns a number that is unique in the process, after the task's name.
 func (c *call[In, Out]) ID() string {
-	n := c.id.Load()
-	if n == 0 {
-		c.id.CompareAndSwap(0, jobs.Add(1))
-		n = c.id.Load()
+	c.mu.Lock()
+	x := c.rest()
+	if x.id == 0 {
+		x.id = jobs.Add(1)
 	}
-	return c.title() + "#" + strconv.FormatUint(n, 10)
-}
-
-func (c *call[In, Out]) title() string {
-	if c.task.name == "" {
-		return "func"
+	c.mu.Unlock()
+	name := c.task.name
+	if name == "" {
+		name = "func"
 	}
-	return c.task.name
+	return name + "#" + strconv.FormatUint(x.id, 10)
 }
 
 func (c *call[In, Out]) Task() string             { return c.task.name }
-func (c *call[In, Out]) Context() context.Context { return c.ctx }
+func (c *call[In, Out]) Context() context.Context { return c.ctx.Parent() }
 func (c *call[In, Out]) Input() any               { return &c.in }
 func (c *call[In, Out]) NewOutput() any           { return new(Out) }
 
@@ -87,9 +82,8 @@ func (c *call[In, Out]) Limits() Limits {
 
 // Run starts the job, calls the function, recovers and finishes.
 func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
-	s := strand.Current(ctx)
-	t := c.begin(s)
-	if t == nil {
+	t := c.begin(strand.Current(ctx))
+	if t.n == 0 {
 		return Next{State: c.State()}
 	}
 	returned := false
@@ -97,132 +91,142 @@ func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
 		if returned {
 			return
 		}
-		err := error(ErrGoexit)
+		err := ErrGoexit
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack(), c.task.name}
 		}
 		var none Out
 		next = c.settle(t, none, err)
 	}()
-	var out Out
-	var err error
-	if c.opts != nil && len(c.opts.limits.Label) > 0 {
-		pprof.Do(&t.ctx, pprof.Labels(flatten(c.opts.limits.Label)...), func(ctx context.Context) {
-			out, err = c.task.fn(ctx, c.in)
-		})
-	} else {
-		out, err = c.task.fn(&t.ctx, c.in)
-	}
+	out, err := c.invoke(t.ctx)
 	returned = true
 	return c.settle(t, out, err)
 }
 
-func flatten(m map[string]string) []string {
+// invoke calls the function, under its labels if it has any.
+func (c *call[In, Out]) invoke(ctx context.Context) (out Out, err error) {
+	if c.opts == nil || len(c.opts.limits.Label) == 0 {
+		return c.task.fn(ctx, c.in)
+	}
 	var kv []string
-	for k, v := range m {
+	for k, v := range c.opts.limits.Label {
 		kv = append(kv, k, v)
 	}
-	return kv
+	pprof.Do(ctx, pprof.Labels(kv...), func(ctx context.Context) { out, err = c.task.fn(ctx, c.in) })
+	return out, err
 }
 
-// begin starts the next try on s. It returns nil if the job has been settled,
+// begin starts the next try on s. It returns none if the job has been settled,
 // as it is here when its ctx has ended.
-func (c *call[In, Out]) begin(s *strand.Strand) *try {
-	if err := strand.Err(c.ctx); err != nil {
-		c.cancelPending(err)
-		return nil
+func (c *call[In, Out]) begin(s *strand.Strand) try {
+	if parent := c.Context(); parent.Err() != nil {
+		c.cancelPending(strand.Err(parent))
+		return try{}
 	}
 	w := c.state.Load()
 	if phaseOf(w) != Pending {
-		return nil
+		return try{}
 	}
-	t := &c.first
-	if tryOf(w) > 1 {
-		t = new(try)
-		c.delayed.Store(false)
+	t := try{n: tryOf(w), ctx: &c.ctx}
+	if t.n > 1 {
+		t.ctx = new(strand.Context)
+		t.ctx.Init(c.Context())
+		c.mu.Lock()
+		c.rest().now = t.ctx
+		c.mu.Unlock()
+		c.marks.And(^uint32(delayed))
 	}
-	t.n = tryOf(w)
+	limit := time.Duration(0)
+	if c.opts != nil {
+		limit = c.opts.limits.Timeout
+	}
 	var deadline time.Time
-	limit := c.Limits().Timeout
 	if limit > 0 {
 		deadline = time.Now().Add(limit)
 	}
-	t.ctx.Init(c.ctx, s, deadline)
-	c.mu.Lock()
-	c.now = t
-	c.mu.Unlock()
+	t.ctx.Bind(s, deadline)
 	c.runner.Store(uint64(s.ID()))
-	if !c.state.CompareAndSwap(w, word(t.n, Running)) {
-		return nil
+	if !c.move(t.n, Pending, Running) {
+		return try{}
 	}
 	if limit > 0 {
-		t.timer = s.After(limit, func() { c.expire(t, s.ID()) })
+		t.timer = c.limit(t.n, t.ctx, s, limit)
 	}
 	return t
 }
 
+// limit sees to it that a try is given up when its time is up.
+func (c *call[In, Out]) limit(n uint32, ctx *strand.Context, s *strand.Strand, d time.Duration) (stop func() bool) {
+	return s.After(d, func() { c.expire(n, ctx, s.ID()) })
+}
+
 // expire settles a try whose time is up.
-func (c *call[In, Out]) expire(t *try, by strand.ID) {
-	if !c.claim(t.n, Running) {
+func (c *call[In, Out]) expire(n uint32, ctx *strand.Context, by strand.ID) {
+	if !c.claim(n, Running) {
 		return
 	}
-	t.ctx.End(ErrTimeout)
+	ctx.End(ErrTimeout)
 	var none Out
-	next := c.settled(t, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
+	next := c.settled(n, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
 	if a, ok := c.ex.(Abandoner); ok {
 		a.Abandoned(c, by, next)
 	}
 }
 
 // settle ends a try that has returned, unless its time was up before.
-func (c *call[In, Out]) settle(t *try, out Out, err error) Next {
+func (c *call[In, Out]) settle(t try, out Out, err error) Next {
 	if t.timer != nil {
 		t.timer()
-	}
-	claimed := c.claim(t.n, Running)
+		if !c.claim(t.n, Running) {
+			return Next{State: c.State()}
+		}
+	} // otherwise nobody else can settle it
 	t.ctx.End(context.Canceled)
-	if !claimed {
-		return Next{State: c.State()}
-	}
-	return c.settled(t, out, err)
+	return c.settled(t.n, out, err)
 }
 
-// settled publishes the outcome of a claimed try, or makes the job pending
-// again for another one.
-func (c *call[In, Out]) settled(t *try, out Out, err error) Next {
-	if err != nil && c.opts != nil && c.opts.limits.Retries > 0 {
-		c.failed = append(c.failed, err)
-		if int(t.n) <= c.opts.limits.Retries && !final(err) && c.ctx.Err() == nil && !c.unwanted.Load() {
-			next := Next{Again: true, After: c.opts.pause(int(t.n))}
-			c.delayed.Store(true)
-			c.state.Store(word(t.n+1, Pending))
+// settled publishes the outcome of a try that is the caller's to settle, or
+// makes the job pending again for another one.
+func (c *call[In, Out]) settled(n uint32, out Out, err error) Next {
+	if err == nil {
+		c.publish(out, nil, Succeeded)
+		return Next{State: Succeeded}
+	}
+	if c.opts != nil && c.opts.limits.Retries > 0 {
+		failed := c.keep(err)
+		if int(n) <= c.opts.limits.Retries && !final(err) && c.Context().Err() == nil && c.marks.Load()&unwanted == 0 {
+			next := Next{Again: true, After: c.opts.pause(int(n))}
+			c.again()
 			return next
 		}
-		if len(c.failed) > 1 {
-			err = errors.Join(c.failed...)
+		if len(failed) > 1 {
+			err = errors.Join(failed...)
 		}
 	}
-	end := Succeeded
-	if err != nil {
-		end = Failed
-	}
-	c.publish(out, err, end)
-	return Next{State: end}
+	c.publish(out, err, Failed)
+	return Next{State: Failed}
+}
+
+// keep adds the error of a try to those before, and returns them.
+func (c *call[In, Out]) keep(err error) []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.rest()
+	x.failed = append(x.failed, err)
+	return x.failed
 }
 
 // Start is for jobs that run elsewhere.
 func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
-	w := c.state.Load()
-	if phaseOf(w) != Pending {
-		return false
-	}
+	n := tryOf(c.state.Load())
 	c.mu.Lock()
-	c.interrupt = interrupt
+	c.rest().interrupt = interrupt
 	c.mu.Unlock()
-	if !c.state.CompareAndSwap(w, word(tryOf(w), Running)) {
+	if !c.move(n, Pending, Running) {
 		return false
 	}
-	if c.unwanted.Load() {
+	c.marks.And(^uint32(delayed))
+	if c.marks.Load()&unwanted != 0 {
 		interrupt(ErrCancelled)
 	}
 	return true
@@ -232,8 +236,8 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 // not start.
 func (c *call[In, Out]) Finish(out any, err error) Next {
 	w := c.state.Load()
-	n := tryOf(w)
-	if phaseOf(w) > Running || !c.claim(n, phaseOf(w)) {
+	n, phase := tryOf(w), phaseOf(w)
+	if phase > Running || !c.claim(n, phase) {
 		return Next{State: c.State()}
 	}
 	var value Out
@@ -245,11 +249,11 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 			value = *p
 		}
 	}
-	if err != nil && phaseOf(w) == Pending && errors.Is(err, ErrCancelled) {
+	if phase == Pending && errors.Is(err, ErrCancelled) {
 		c.publish(value, err, Cancelled)
 		return Next{State: Cancelled}
 	}
-	return c.settled(&try{n: n}, value, err)
+	return c.settled(n, value, err)
 }
 
 // refuse settles a job that was not accepted.
@@ -269,7 +273,7 @@ func (c *call[In, Out]) Cancel(cause error) bool {
 				return tryOf(w) == 1
 			}
 		case Running:
-			c.stop(cause)
+			c.stop(tryOf(w), cause)
 			return false
 		case Cancelled:
 			return tryOf(w) == 1
@@ -290,25 +294,31 @@ func (c *call[In, Out]) cancelPending(cause error) bool {
 	if !errors.Is(cause, ErrCancelled) {
 		err = &cancelledError{cause}
 	}
-	if len(c.failed) > 0 {
-		err = errors.Join(append(c.failed, err)...)
+	if tryOf(w) > 1 {
+		err = errors.Join(c.keep(err)...)
 	}
 	var none Out
 	c.publish(none, err, Cancelled)
 	return true
 }
 
-// stop asks a running job to stop.
-func (c *call[In, Out]) stop(cause error) {
-	c.unwanted.Store(true)
+// stop asks a try that runs to stop.
+func (c *call[In, Out]) stop(n uint32, cause error) {
+	c.marks.Or(unwanted)
+	ctx := &c.ctx
+	var interrupt func(error)
 	c.mu.Lock()
-	t, interrupt := c.now, c.interrupt
-	c.mu.Unlock()
-	if t != nil {
-		t.ctx.End(cause)
+	if c.more != nil {
+		interrupt = c.more.interrupt
+		if n > 1 {
+			ctx = c.more.now
+		}
 	}
+	c.mu.Unlock()
 	if interrupt != nil {
-		interrupt(cause)
+		interrupt(cause) // it runs elsewhere
+	} else if ctx != nil {
+		ctx.End(cause)
 	}
 }
 

@@ -249,7 +249,7 @@ func (m *mapping[In, Out]) yield(b *batch[In, Out], yield func(Out, error) bool)
 // retry tries an input of a chunk again, as often as is left.
 func (m *mapping[In, Out]) retry(v In, failed error) (Out, error) {
 	c := m.task.newCall(m.ctx, m.ex, v, m.opts)
-	c.failed = []error{failed}
+	c.keep(failed)
 	c.state.Store(word(2, Pending))
 	if err := strand.Sleep(m.ctx, m.opts.pause(1)); err != nil {
 		c.cancelPending(err)

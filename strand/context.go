@@ -17,10 +17,15 @@ type strandKey struct{}
 // Its Err is the error that it was ended with, which must match
 // context.Canceled or context.DeadlineExceeded.
 type Context struct {
-	parent   context.Context
-	strand   *Strand
-	deadline time.Time
-	plain    bool // never ended by itself: a strand's own
+	parent context.Context
+	strand *Strand
+	state  atomic.Pointer[contextState] // nil: it goes on, and nobody watches it
+}
+
+// A contextState is what a Context needs once it is watched, ended or bounded.
+type contextState struct {
+	plain    bool      // never ended by itself: a strand's own
+	deadline time.Time // zero: none of its own
 	over     atomic.Bool
 
 	mu    sync.Mutex // guards the rest
@@ -39,12 +44,34 @@ type watcher struct {
 
 var _ context.Context = (*Context)(nil)
 
-// Init makes c a child of parent that names s. A deadline that is not zero is
-// told by Deadline when it is earlier than the parent's; keeping it is the
-// caller's part. It must be called once, before any other use.
-func (c *Context) Init(parent context.Context, s *Strand, deadline time.Time) {
-	c.parent, c.strand, c.deadline = parent, s, deadline
+// States that Contexts share.
+var (
+	closedChan    = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+	plainState    = &contextState{plain: true}
+	canceledState = newEndedState(context.Canceled)
+)
+
+func newEndedState(err error) *contextState {
+	st := &contextState{err: err, done: closedChan}
+	st.over.Store(true)
+	return st
 }
+
+// Init makes c a child of parent. It must be called once, before anything else.
+func (c *Context) Init(parent context.Context) { c.parent = parent }
+
+// Bind makes c name s. A deadline that is not zero is told by Deadline when it
+// is earlier than the parent's; keeping it is the caller's part. It must be
+// called once, after Init and before the context is used.
+func (c *Context) Bind(s *Strand, deadline time.Time) {
+	c.strand = s
+	if !deadline.IsZero() {
+		c.state.Store(&contextState{deadline: deadline})
+	}
+}
+
+// Parent returns the context that c is a child of.
+func (c *Context) Parent() context.Context { return c.parent }
 
 // Value returns the parent's value, except for the strand's.
 func (c *Context) Value(key any) any {
@@ -57,48 +84,56 @@ func (c *Context) Value(key any) any {
 // Deadline returns the earlier of its own and the parent's.
 func (c *Context) Deadline() (time.Time, bool) {
 	d, ok := c.parent.Deadline()
-	if c.deadline.IsZero() || ok && d.Before(c.deadline) {
+	st := c.state.Load()
+	if st == nil || st.deadline.IsZero() || ok && d.Before(st.deadline) {
 		return d, ok
 	}
-	return c.deadline, true
+	return st.deadline, true
 }
 
 // Err returns nil until the context ends.
 func (c *Context) Err() error {
-	if !c.over.Load() {
+	st := c.state.Load()
+	if st == nil || !st.over.Load() {
 		return c.parent.Err()
 	}
-	c.mu.Lock()
-	err := c.err
-	c.mu.Unlock()
-	return err
+	return st.err // not written again
 }
 
-// closedChan is what Done returns once the context has ended unwatched.
-var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+// watched returns the state to watch, made by the first call. A plain context is
+// its parent in this respect.
+func (c *Context) watched() *contextState {
+	if st := c.state.Load(); st != nil {
+		return st
+	}
+	c.state.CompareAndSwap(nil, new(contextState))
+	return c.state.Load()
+}
 
 // Done returns a channel that is closed when the context ends; the first call
 // makes it.
 func (c *Context) Done() <-chan struct{} {
-	if c.plain {
+	st := c.watched()
+	if st.plain {
 		return c.parent.Done()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done == nil {
-		if c.err != nil {
-			return closedChan
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.done == nil {
+		st.done = make(chan struct{})
+		if st.err != nil {
+			close(st.done)
+		} else {
+			c.watchParent(st)
 		}
-		c.done = make(chan struct{})
-		c.watch()
 	}
-	return c.done
+	return st.done
 }
 
 // AfterFunc arranges for f to run in a goroutine of its own when the context
 // ends, as context.AfterFunc does, which looks for this method.
 func (c *Context) AfterFunc(f func()) (stop func() bool) {
-	if c.plain {
+	if c.watched().plain {
 		return context.AfterFunc(c.parent, f)
 	}
 	return c.add(&watcher{f: f})
@@ -109,7 +144,7 @@ func (c *Context) AfterFunc(f func()) (stop func() bool) {
 // scheduler sees it on its turn; otherwise in a goroutine of its own.
 func onEnd(ctx context.Context, f func()) (stop func() bool) {
 	c, ok := ctx.(*Context)
-	for ok && c.plain {
+	for ok && c.watched().plain {
 		ctx = c.parent
 		c, ok = ctx.(*Context)
 	}
@@ -120,18 +155,19 @@ func onEnd(ctx context.Context, f func()) (stop func() bool) {
 }
 
 func (c *Context) add(w *watcher) (stop func() bool) {
-	c.mu.Lock()
-	ended := c.err != nil
+	st := c.watched()
+	st.mu.Lock()
+	ended := st.err != nil
 	if !ended {
-		c.after = append(c.after, w)
-		c.watch()
+		st.after = append(st.after, w)
+		c.watchParent(st)
 	}
-	c.mu.Unlock()
+	st.mu.Unlock()
 	if ended {
 		w.run()
 		return func() bool { return false }
 	}
-	return func() bool { return c.forget(w) }
+	return func() bool { return st.forget(w) }
 }
 
 func (w *watcher) run() {
@@ -142,49 +178,60 @@ func (w *watcher) run() {
 	}
 }
 
-func (c *Context) forget(w *watcher) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, x := range c.after {
+func (st *contextState) forget(w *watcher) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, x := range st.after {
 		if x == w {
-			last := len(c.after) - 1
-			c.after[i] = c.after[last]
-			c.after[last] = nil
-			c.after = c.after[:last]
+			last := len(st.after) - 1
+			st.after[i] = st.after[last]
+			st.after[last] = nil
+			st.after = st.after[:last]
 			return true
 		}
 	}
 	return false
 }
 
-// watch makes the end of the parent this one's. The caller holds mu.
-func (c *Context) watch() {
-	if c.stop != nil || c.parent.Done() == nil {
+// watchParent makes the end of the parent this one's. The caller holds st.mu.
+func (c *Context) watchParent(st *contextState) {
+	if st.stop != nil || c.parent.Done() == nil {
 		return
 	}
 	parent := c.parent
 	if err := Err(parent); err != nil { // onEnd would call back at once
-		c.stop = context.AfterFunc(parent, func() { c.End(err) })
+		st.stop = context.AfterFunc(parent, func() { c.End(err) })
 		return
 	}
-	c.stop = onEnd(parent, func() { c.End(Err(parent)) })
+	st.stop = onEnd(parent, func() { c.End(Err(parent)) })
 }
 
 // End ends the context with err and reports whether it was the first to do so.
 func (c *Context) End(err error) bool {
-	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
+	st := c.state.Load()
+	if st == nil {
+		ended := canceledState
+		if err != context.Canceled { //nolint:errorlint // the value itself is shared
+			ended = newEndedState(err)
+		}
+		if c.state.CompareAndSwap(nil, ended) {
+			return true
+		}
+		st = c.state.Load()
+	}
+	st.mu.Lock()
+	if st.err != nil {
+		st.mu.Unlock()
 		return false
 	}
-	c.err = err
-	c.over.Store(true)
-	after, stop := c.after, c.stop
-	c.after, c.stop = nil, nil
-	if c.done != nil {
-		close(c.done)
+	st.err = err
+	st.over.Store(true)
+	after, stop := st.after, st.stop
+	st.after, st.stop = nil, nil
+	if st.done != nil {
+		close(st.done)
 	}
-	c.mu.Unlock()
+	st.mu.Unlock()
 	if stop != nil {
 		stop()
 	}

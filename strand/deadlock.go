@@ -55,8 +55,8 @@ var detect sync.Mutex
 
 // refuse ends the wait and says why if it can never be granted. It also tells
 // on about an owner that has ended, in case on was not told because this
-// waiter could not be seen yet.
-func (w Wait) refuse(on Resource) error {
+// waiter could not be seen yet. timed says that a deadline will end the wait.
+func (w Wait) refuse(on Resource, timed bool) error {
 	s := w.s
 	rs, closed := on.Releasers(nil)
 	if !closed || len(rs) == 0 {
@@ -78,7 +78,7 @@ func (w Wait) refuse(on Resource) error {
 			return nil
 		}
 	}
-	if s.kind == Nameless || w.timed() || s.walk(on, false) == nil {
+	if s.kind == Nameless || timed || s.walk(on, false) == nil {
 		return nil
 	}
 	detect.Lock()

@@ -118,14 +118,15 @@ func (s *Strand) waiting() (edge, bool) {
 
 // publish makes the wait's edge visible. A nameless waiter is in the table for
 // as long as it waits.
-func (w Wait) publish(ctx context.Context, on Resource) {
-	_, timed := ctx.Deadline()
+func (w Wait) publish(ctx context.Context, on Resource) (timed bool) {
+	_, timed = ctx.Deadline()
 	w.s.mu.Lock()
 	w.s.edge = edge{on, w.seq, timed}
 	w.s.mu.Unlock()
 	if w.s.kind == Nameless {
 		register(w.s)
 	}
+	return timed
 }
 
 func (w Wait) withdraw() {
@@ -135,11 +136,4 @@ func (w Wait) withdraw() {
 	if w.s.kind == Nameless {
 		unregister(w.s)
 	}
-}
-
-// timed reports whether a deadline will end the wait.
-func (w Wait) timed() bool {
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	return w.s.edge.timed
 }

@@ -106,7 +106,8 @@ func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context
 		return context.WithTimeout(ctx, d)
 	}
 	c := new(Context)
-	c.Init(ctx, s, time.Now().Add(d))
+	c.Init(ctx)
+	c.Bind(s, time.Now().Add(d))
 	stop := s.sched.After(d, func() { c.End(context.DeadlineExceeded) })
 	return c, func() {
 		stop()

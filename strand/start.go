@@ -52,8 +52,9 @@ func newStrand(ctx context.Context, o Options) *Strand {
 	if s.sched == nil {
 		s.sched = Inherited(ctx, o.Kind)
 	}
-	s.ctx.plain = true
-	s.ctx.Init(ctx, s, s.ctx.deadline)
+	s.ctx.Init(ctx)
+	s.ctx.strand = s
+	s.ctx.state.Store(plainState)
 	register(s)
 	if o.Name == "" {
 		o.Name = fmt.Sprintf("%v-%d", o.Kind, s.id)

@@ -88,8 +88,8 @@ func (w Wait) Cancel() bool {
 // grant can ever come, a *DeadlockError. It must be called by the strand whose
 // wait it is, with no mutex held.
 func (w Wait) Park(ctx context.Context, on Resource) error {
-	w.publish(ctx, on)
-	err := w.refuse(on)
+	timed := w.publish(ctx, on)
+	err := w.refuse(on, timed)
 	if err == nil {
 		if w.s.sched != nil {
 			err = w.parkScheduled(ctx, on)

@@ -28,8 +28,8 @@ type Pool struct {
 	// on; "" is pool-N.
 	Name string
 
-	// IdleTimeout is how long an idle worker is kept, at least; 0 is 10 s,
-	// below 0 is for ever.
+	// IdleTimeout is how long an idle worker is kept, at least, and at most
+	// twice that; 0 is 10 s, below 0 is for ever.
 	IdleTimeout time.Duration
 
 	// Grace is how long Close waits, when its ctx has ended, for jobs that it
@@ -56,12 +56,14 @@ type Pool struct {
 	workers   map[*worker]struct{}
 	idle      []*worker
 	busy      int
+	spinning  bool // a worker is looking for a job
 	abandoned map[*worker]struct{}
 	delayed   map[tristrand.Job]func() bool // to be tried again; the stop of their timers
 	closing   bool
 	broken    error
 	stats     tristrand.Stats
 	reaper    *time.Timer
+	period    uint64        // how often reaper has fired
 	waits     []strand.Wait // for the last worker to end
 	closed    chan struct{} // made by the first Close, closed when it has its answer
 	closeErr  error
@@ -208,6 +210,10 @@ func (p *Pool) refusal() error {
 // enqueue queues j, wakes or starts a worker, and unlocks mu.
 func (p *Pool) enqueue(j tristrand.Job) {
 	p.queue.push(j)
+	if p.spinning && p.queue.len() == 1 {
+		p.mu.Unlock()
+		return
+	}
 	if n := len(p.idle); n > 0 {
 		w := p.idle[n-1]
 		p.idle[n-1] = nil

@@ -29,7 +29,8 @@ func AfterFunc(ctx context.Context, d time.Duration, fn func(ctx context.Context
 		panic("thread: AfterFunc: the function is nil")
 	}
 	t := &Timer{}
-	t.ctx.Init(ctx, strand.Named(ctx), time.Time{})
+	t.ctx.Init(ctx)
+	t.ctx.Bind(strand.Named(ctx), time.Time{})
 	t.Thread = Start(&t.ctx, "", func(ctx context.Context) error {
 		defer t.ctx.End(context.Canceled)
 		err := strand.Sleep(ctx, d)

@@ -24,8 +24,8 @@ type worker struct {
 	job       tristrand.Job
 	running   bool
 	abandoned bool
-	since     time.Time // idle since
-	dismissed bool      // idle for too long
+	since     uint64 // the pool's period in which it went idle
+	dismissed bool   // idle for too long
 }
 
 // newWorker makes a worker, to be started without mu. The caller holds mu.
@@ -93,40 +93,55 @@ func (w *worker) initialise(ctx context.Context) (err error) {
 	return err
 }
 
+// spins is how often a worker looks again before it goes idle. A job often
+// comes within the microsecond, and a wake-up costs more than that.
+const spins = 10
+
 // next takes a job, waiting for one if need be, and unlocks mu. It returns nil,
 // with mu held, when the worker shall end.
 func (w *worker) next(ctx context.Context) tristrand.Job {
 	p := w.p
-	for spun := false; ; {
-		if p.queue.len() > 0 {
-			j := p.queue.pop()
-			w.job, w.running = j, true
-			p.busy++
-			p.admit() // unlocks
-			return j
-		}
-		if p.closing && len(p.delayed) == 0 || p.broken != nil || w.dismissed {
-			return nil
-		}
-		if !spun { // a job often comes within the microsecond
-			spun = true
+	for {
+		for spun := 0; ; spun++ {
+			if p.queue.len() > 0 {
+				return w.take()
+			}
+			if p.closing && len(p.delayed) == 0 || p.broken != nil || w.dismissed {
+				return nil
+			}
+			if spun == spins || p.sched != nil || p.spinning && spun == 0 {
+				break
+			}
+			p.spinning = true // enqueue need not wake anybody
 			p.mu.Unlock()
 			runtime.Gosched()
 			p.mu.Lock()
-			continue
+			p.spinning = false
 		}
 		w.wait = w.s.Load().NewWait()
-		w.since = time.Now()
+		w.since = p.period
 		p.idle = append(p.idle, w)
 		p.watchIdle()
 		p.mu.Unlock()
 		_ = w.wait.Park(ctx, idling{p}) // ctx does not end
 		p.mu.Lock()
-		spun = false
 	}
 }
 
-// admit lets Submits that wait for room go on. It unlocks mu.
+// take takes the first job and unlocks mu.
+func (w *worker) take() tristrand.Job {
+	p := w.p
+	j := p.queue.pop()
+	w.job, w.running = j, true
+	p.busy++
+	if len(p.putters) > 0 {
+		p.admit()
+	}
+	p.mu.Unlock()
+	return j
+}
+
+// admit lets Submits that wait for room go on. The caller holds mu.
 func (p *Pool) admit() {
 	room := p.bound - p.queue.len() - p.reserved
 	for len(p.putters) > 0 && room > 0 {
@@ -144,7 +159,6 @@ func (p *Pool) admit() {
 			room++
 		}
 	}
-	p.mu.Unlock()
 }
 
 // done accounts for a job that has run. It returns false, with mu held, when
@@ -320,12 +334,12 @@ func (p *Pool) drop() []tristrand.Job {
 	return jobs
 }
 
-// watchIdle sees to it that idle workers are let go in time. The caller holds mu.
+// watchIdle sees to it that idle workers are let go in time: those that have
+// been idle for a whole period of the idle time-out. The caller holds mu.
 func (p *Pool) watchIdle() {
-	if p.reaper != nil || p.IdleTimeout < 0 || p.sched != nil {
-		return
+	if p.reaper == nil && p.IdleTimeout >= 0 && p.sched == nil {
+		p.reaper = time.AfterFunc(p.idleTimeout(), p.reap)
 	}
-	p.reaper = time.AfterFunc(p.idleTimeout(), p.reap)
 }
 
 func (p *Pool) idleTimeout() time.Duration {
@@ -335,22 +349,22 @@ func (p *Pool) idleTimeout() time.Duration {
 	return p.IdleTimeout
 }
 
-// reap dismisses the workers that have been idle for too long.
+// reap dismisses the workers that have been idle since before this period.
 func (p *Pool) reap() {
 	p.mu.Lock()
 	p.reaper = nil
-	limit := time.Now().Add(-p.idleTimeout())
-	keep := slices.IndexFunc(p.idle, func(w *worker) bool { return w.since.After(limit) })
+	keep := slices.IndexFunc(p.idle, func(w *worker) bool { return w.since == p.period })
 	if keep < 0 {
 		keep = len(p.idle)
 	}
+	p.period++
 	gone := slices.Clone(p.idle[:keep])
 	p.idle = slices.Delete(p.idle, 0, keep)
 	for _, w := range gone {
 		w.dismissed = true
 	}
 	if len(p.idle) > 0 {
-		p.reaper = time.AfterFunc(max(p.idle[0].since.Sub(limit), time.Millisecond), p.reap)
+		p.watchIdle()
 	}
 	p.mu.Unlock()
 	for _, w := range gone {
