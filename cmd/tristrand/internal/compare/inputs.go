@@ -88,7 +88,7 @@ func makePages(n int) (inputs, error) {
 func makeFiles(ctx context.Context, n int) (_ inputs, err error) {
 	dir, err := os.MkdirTemp("", "tristrand-compare-")
 	if err != nil {
-		return inputs{}, err
+		return inputs{}, fmt.Errorf("%w; TMPDIR can name a directory that it may write to", err)
 	}
 	in := inputs{
 		about:  fmt.Sprintf("%s of %d MiB, in memory after the first read", count(n, "temporary file"), fileBytes>>20),
