@@ -127,6 +127,7 @@ func (p *Pool) stop(cause error) []string {
 		}
 	}
 	p.replace() // unlocks
+	p.base.End(cause)
 	var names []string
 	for _, j := range running {
 		j.Cancel(cause)

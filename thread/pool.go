@@ -45,6 +45,7 @@ type Pool struct {
 	ready  atomic.Bool
 	err    error // what is wrong with the fields
 	sched  strand.Scheduler
+	base   strand.Context // of the workers; ends when what runs shall stop
 	most   int
 	bound  int
 	nextID atomic.Uint64
@@ -113,6 +114,8 @@ func (p *Pool) init(ctx context.Context) {
 		}
 		p.bound = p.queueCap()
 		p.sched = strand.Inherited(ctx, strand.Worker)
+		p.base.Init(context.Background())
+		p.base.Bind(strand.Named(context.Background()), time.Time{})
 		p.workers = make(map[*worker]struct{})
 		p.abandoned = make(map[*worker]struct{})
 		p.delayed = make(map[tristrand.Job]func() bool)

@@ -18,6 +18,7 @@ type worker struct {
 	p    *Pool
 	name string
 	s    atomic.Pointer[strand.Strand]
+	idle context.Context // to wait under for a job; it does not end
 
 	// Guarded by the pool's mu.
 	wait      strand.Wait // while it is idle
@@ -45,8 +46,9 @@ func (p *Pool) newWorker() *worker {
 
 func (w *worker) start() {
 	o := strand.Options{Kind: strand.Worker, Name: w.name, Scheduler: w.p.sched, Label: true}
-	strand.Go(context.Background(), o, func(ctx context.Context) {
+	strand.Go(&w.p.base, o, func(ctx context.Context) {
 		w.s.Store(strand.Current(ctx))
+		w.idle = context.WithoutCancel(ctx)
 		returned := false
 		defer func() { w.leave(returned) }()
 		w.run(ctx)
@@ -123,7 +125,7 @@ func (w *worker) next(ctx context.Context) tristrand.Job {
 		p.idle = append(p.idle, w)
 		p.watchIdle()
 		p.mu.Unlock()
-		_ = w.wait.Park(ctx, idling{p}) // ctx does not end
+		_ = w.wait.Park(w.idle, idling{p})
 		p.mu.Lock()
 	}
 }
