@@ -17,4 +17,33 @@ func TestConformance(t *testing.T) {
 	t.Run("RLock", func(t *testing.T) {
 		conformance.RLock(t, func(context.Context, testing.TB) tristrand.Locker { return new(local.RLock) }, o)
 	})
+	t.Run("Semaphore", func(t *testing.T) {
+		conformance.Semaphore(t, func(_ context.Context, _ testing.TB, n int) tristrand.Semaphore {
+			return local.NewSemaphore(n)
+		}, o)
+	})
+	t.Run("BoundedSemaphore", func(t *testing.T) {
+		conformance.BoundedSemaphore(t, func(_ context.Context, _ testing.TB, n int) tristrand.Semaphore {
+			return local.NewBoundedSemaphore(n)
+		}, o)
+	})
+	t.Run("Event", func(t *testing.T) {
+		conformance.Event(t, func(context.Context, testing.TB) tristrand.Event { return new(local.Event) }, o)
+	})
+	t.Run("Condition", func(t *testing.T) {
+		conformance.Condition(t, conformance.ConditionMaker{
+			Condition: func(_ context.Context, _ testing.TB, l tristrand.Locker) tristrand.Condition {
+				return local.NewCondition(l)
+			},
+			Lock:  func(context.Context, testing.TB) tristrand.Locker { return new(local.Lock) },
+			RLock: func(context.Context, testing.TB) tristrand.Locker { return new(local.RLock) },
+		}, o)
+	})
+	t.Run("Barrier", func(t *testing.T) {
+		conformance.Barrier(t, func(_ context.Context, _ testing.TB, parties int, action func(context.Context) error) tristrand.Barrier {
+			b := local.NewBarrier(parties)
+			b.Action = action
+			return b
+		}, o)
+	})
 }
