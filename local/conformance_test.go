@@ -46,4 +46,19 @@ func TestConformance(t *testing.T) {
 			return b
 		}, o)
 	})
+	t.Run("Queue", func(t *testing.T) {
+		conformance.Queue(t, func(_ context.Context, _ testing.TB, bound int) tristrand.Queue[int] {
+			return local.NewQueue[int](bound)
+		}, o)
+	})
+	t.Run("LIFO", func(t *testing.T) {
+		conformance.LIFO(t, func(_ context.Context, _ testing.TB, bound int) tristrand.Queue[int] {
+			return local.NewLIFO[int](bound)
+		}, o)
+	})
+	t.Run("Priority", func(t *testing.T) {
+		conformance.Priority(t, func(_ context.Context, _ testing.TB, bound int) tristrand.Queue[int] {
+			return local.NewPriority(bound, func(a, b int) bool { return a < b })
+		}, o)
+	})
 }
