@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/timeline"
 )
 
 // Where a task that runs alone is busy for less than waits of its time it
@@ -13,6 +15,7 @@ const (
 	computes = 0.75
 	little   = 1.15 // a speed-up below this is not worth an engine
 	failing  = 10   // when more than one in so many jobs fails, times mean nothing
+	short    = 1e-4 // seconds below which the hand-over of a job weighs
 	near     = 0.9  // engines within this share of the fastest are as good
 )
 
@@ -40,6 +43,9 @@ func advice(t *Task) string {
 		return nature + "; every engine failed jobs that serial did not, so look at the errors first."
 	case best == nil:
 		return nature + "."
+	case best.Speedup < little && serial.Seconds < short*float64(t.Inputs):
+		return fmt.Sprintf("%s, but its jobs are too short to be worth handing over (%s each): call it directly.",
+			nature, timeline.Short(seconds(serial.Seconds/float64(t.Inputs))))
 	case best.Speedup < little:
 		return nature + "; no engine gains much here: call it directly."
 	case busy < waits:

@@ -22,6 +22,7 @@ func TestAdvice(t *testing.T) {
 		{"busy", []*Measurement{run("serial", 10, 9.9, 0), run("thread", 5, 9.9, 0)}, "keeps a processor busy: use thread, 2.00 × faster on"},
 		{"both", []*Measurement{run("serial", 10, 6, 0), run("thread", 5, 6, 0)}, "waits and computes (60 % of one processor): use thread, 2.00 × faster."},
 		{"no gain", []*Measurement{run("serial", 10, 9, 0), run("thread", 9, 9, 0)}, "no engine gains much"},
+		{"tiny jobs", []*Measurement{run("serial", 0.0004, 0.0004, 0), run("thread", 0.0005, 0.0009, 0)}, "keeps a processor busy, but its jobs are too short to be worth handing over (10 µs each)"},
 		{"a tie", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 0), run("coro", 1.05, 1, 0), run("process", 2, 1, 0)}, "use thread or coro,"},
 		{"the fastest fails", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2), run("coro", 2, 1, 0)}, "use coro, 5.00 ×"},
 		{"all but serial fail", []*Measurement{run("serial", 10, 1, 0), run("thread", 1, 1, 2)}, "look at the errors first"},

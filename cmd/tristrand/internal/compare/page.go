@@ -49,9 +49,10 @@ func (m *Measurement) timeline() timeline.Run {
 	return run
 }
 
-// notes is the small print, under the table of the terminal and on the page.
+// notes is the page's small print.
 func notes(r *Result) []string {
 	return []string{
+		"Each run was made once; differences of a few per cent are noise.",
 		"Time runs from opening the engine to having closed it. Processor time and peak memory (" + r.PeakOf +
 			") are the whole command's, so for fetch's own pages they include the local server that answers.",
 	}
