@@ -323,9 +323,9 @@ func queueEndedContext(ctx context.Context, r *run, mk QueueMaker) {
 }
 
 func queueGetterGivesUp(ctx context.Context, r *run, mk QueueMaker) {
-	q, v, w := mk(ctx, r, 1), 0, 0
+	q, u, v, w := mk(ctx, r, 1), 0, 0, 0
 	child, cancel := r.withCancel(ctx)
-	dies := r.getter(child, "dies", q, &v)
+	dies := r.getter(child, "dies", q, &u)
 	r.untilGetting(ctx, q, 1)
 	short, cancel2 := strand.WithTimeout(ctx, shortly)
 	defer cancel2()
@@ -339,8 +339,8 @@ func queueGetterGivesUp(ctx context.Context, r *run, mk QueueMaker) {
 	r.untilGetting(ctx, q, 1)
 	r.must(q.Put(ctx, 5), "Put")
 	r.joinAll(ctx, stays)
-	if v != 0 || w != 5 {
-		r.Errorf("those who gave up got %d, and the one who stayed %d", v, w)
+	if u != 0 || v != 0 || w != 5 {
+		r.Errorf("those who gave up got %d and %d, and the one who stayed %d", u, v, w)
 	}
 	r.holds(ctx, q, 0)
 }

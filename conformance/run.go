@@ -119,7 +119,8 @@ func (r *run) withCancel(ctx context.Context) (context.Context, func(cause error
 		return context.WithCancelCause(ctx)
 	}
 	c := new(strand.Context)
-	c.Init(ctx, strand.Named(ctx), time.Time{})
+	c.Init(ctx)
+	c.Bind(strand.Named(ctx), time.Time{})
 	return c, func(cause error) { c.End(&cancelError{cause}) }
 }
 

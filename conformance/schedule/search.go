@@ -30,7 +30,8 @@ func Search(ctx context.Context, seed uint64, body func(ctx context.Context) err
 	}
 	// The strands' contexts end on the searched turn, never by a goroutine of
 	// somebody else's: that is what WithoutCancel is for.
-	x.root.Init(context.WithoutCancel(ctx), strand.Named(ctx), time.Time{})
+	x.root.Init(context.WithoutCancel(ctx))
+	x.root.Bind(strand.Named(ctx), time.Time{})
 	own := strand.Current(ctx).NewWait()
 	x.done = func() { own.Grant() }
 	var err error
