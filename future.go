@@ -88,8 +88,8 @@ func (f *Future[T]) OnDone(fn func(*Future[T])) {
 
 // Watch grants w when the job is done, at once if it is. stop ends the watch.
 func (f *Future[T]) Watch(w strand.Wait) (stop func()) {
-	f.watch(nil, w)
-	return func() { f.forget(w) }
+	first := f.watch(nil, w)
+	return func() { f.forget(w, first) }
 }
 
 // publish makes the outcome of a claimed job known.
@@ -97,12 +97,18 @@ func (f *Future[T]) publish(value T, err error, end FutureState) {
 	f.value, f.err = value, err
 	for {
 		w := f.state.Load()
-		if f.state.CompareAndSwap(w, word(tryOf(w), end)) {
-			if w&watchedBit != 0 {
-				f.tell()
-			}
-			return
+		if !f.state.CompareAndSwap(w, word(tryOf(w), end)) {
+			continue
 		}
+		if w&firstBit != 0 {
+			first := f.first
+			f.first = strand.Wait{}
+			first.Grant()
+		}
+		if w&watchedBit != 0 {
+			f.tell()
+		}
+		return
 	}
 }
 
@@ -111,35 +117,57 @@ func (o *outcome) wait(ctx context.Context, s *strand.Strand) error {
 		return err
 	}
 	w := s.NewWait()
-	o.watch(ctx, w)
+	first := o.watch(ctx, w)
 	err := w.Park(ctx, o)
 	if err != nil {
-		o.forget(w)
+		o.forget(w, first)
 	}
 	return err
 }
 
-func (o *outcome) watch(under context.Context, w strand.Wait) {
+// watch grants w when the job is done. under is the ctx that w waits under. It
+// returns whether w is the first who waits, for forget.
+func (o *outcome) watch(under context.Context, w strand.Wait) (first bool) {
+	if o.watchFirst(under, w) {
+		return true
+	}
 	o.mu.Lock()
 	if o.beWatched(under) {
 		o.mu.Unlock()
 		w.Grant()
-		return
+		return false
 	}
-	if o.first == (strand.Wait{}) {
-		o.first = w
-	} else {
-		x := o.rest()
-		x.waits = append(x.waits, w)
-	}
+	x := o.rest()
+	x.waits = append(x.waits, w)
 	o.mu.Unlock()
+	return false
+}
+
+// watchFirst is watch for the first who waits, without the mutex.
+func (o *outcome) watchFirst(under context.Context, w strand.Wait) bool {
+	if o.needsContext(under) {
+		return false
+	}
+	s := o.state.Load()
+	if phaseOf(s) > settling || s&waitBits != 0 || !o.state.CompareAndSwap(s, s|claimBit) {
+		return false
+	}
+	o.first = w
+	for {
+		s := o.state.Load()
+		if phaseOf(s) > settling { // whoever settled it did not see w
+			o.first = strand.Wait{}
+			w.Grant()
+			return true
+		}
+		if o.state.CompareAndSwap(s, s&^claimBit|firstBit) {
+			return true
+		}
+	}
 }
 
 // beWatched makes whoever settles the job look for those who wait, and reports
-// whether it is too late because the job is done. It also makes the end of the
-// job's ctx settle it while it is pending, if somebody waits under another one;
-// nobody needs that earlier, as an engine looks at the ctx when it gets to the
-// job. The caller holds mu.
+// whether it is too late because the job is done. The caller holds mu.
 func (o *outcome) beWatched(under context.Context) (done bool) {
 	for {
 		w := o.state.Load()
@@ -150,27 +178,37 @@ func (o *outcome) beWatched(under context.Context) (done bool) {
 			break
 		}
 	}
-	ctx := o.job.Context()
-	if ctx.Done() == nil || o.phase() != Pending || same(under, ctx) {
-		return false
-	}
-	if x := o.rest(); x.unwatch == nil {
+	if x := o.rest(); x.unwatch == nil && o.needsContext(under) {
+		ctx := o.job.Context()
 		x.unwatch = context.AfterFunc(ctx, func() { o.job.cancelPending(strand.Err(ctx)) })
 	}
 	return false
+}
+
+// needsContext reports whether the end of the job's ctx has to be watched, for it
+// to settle the job while it is pending: somebody waits under another one. Until
+// then nobody needs that, as an engine looks at the ctx when it gets to the job.
+func (o *outcome) needsContext(under context.Context) bool {
+	ctx := o.job.Context()
+	return ctx.Done() != nil && o.phase() == Pending && !same(under, ctx)
 }
 
 func same(a, b context.Context) bool {
 	return a != nil && reflect.TypeOf(a).Comparable() && a == b
 }
 
-func (o *outcome) forget(w strand.Wait) {
+// forget ends a watch, if the job is not done.
+func (o *outcome) forget(w strand.Wait, first bool) {
+	for s := o.state.Load(); first && s&firstBit != 0 && phaseOf(s) <= settling; s = o.state.Load() {
+		if o.state.CompareAndSwap(s, s&^firstBit) {
+			return
+		}
+	}
+	if first {
+		return // too late: w has been granted
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.first == w {
-		o.first = strand.Wait{}
-		return
-	}
 	if o.more == nil {
 		return
 	}
@@ -188,8 +226,7 @@ func (o *outcome) forget(w strand.Wait) {
 // tell tells those who wait that the job is done.
 func (o *outcome) tell() {
 	o.mu.Lock()
-	first, x := o.first, o.more
-	o.first = strand.Wait{}
+	x := o.more
 	var waits []strand.Wait
 	var calls []func()
 	var unwatch func() bool
@@ -203,9 +240,6 @@ func (o *outcome) tell() {
 	o.mu.Unlock()
 	if unwatch != nil {
 		unwatch()
-	}
-	if first != (strand.Wait{}) {
-		first.Grant()
 	}
 	for _, w := range waits {
 		w.Grant()

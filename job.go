@@ -35,7 +35,6 @@ func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *s
 	c.ctx.Init(ctx)
 	c.job = c
 	c.ex = ex
-	c.state.Store(word(1, Pending))
 	return c
 }
 
@@ -128,11 +127,14 @@ func (c *call[In, Out]) begin(s *strand.Strand) try {
 		return try{}
 	}
 	t := try{n: tryOf(w), ctx: &c.ctx}
-	if t.n > 1 {
+	if t.n == 1 {
+		c.runner = s.ID()
+	} else {
 		t.ctx = new(strand.Context)
 		t.ctx.Init(c.Context())
 		c.mu.Lock()
-		c.rest().now = t.ctx
+		x := c.rest()
+		x.now, x.runner = t.ctx, s.ID()
 		c.mu.Unlock()
 		c.marks.And(^uint32(delayed))
 	}
@@ -145,7 +147,6 @@ func (c *call[In, Out]) begin(s *strand.Strand) try {
 		deadline = time.Now().Add(limit)
 	}
 	t.ctx.Bind(s, deadline)
-	c.runner.Store(uint64(s.ID()))
 	if !c.move(t.n, Pending, Running) {
 		return try{}
 	}

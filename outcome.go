@@ -30,31 +30,35 @@ func (s FutureState) String() string {
 	return fmt.Sprintf("state %d", uint32(s))
 }
 
-// The state word of a job: the number of the try, from 1, so that what comes
-// late from one cannot settle the next; whether somebody waits; and the phase.
+// The state word of a job: the number of the try, so that what comes late from
+// one cannot settle the next; whether somebody waits; and the phase. The word of
+// a new job is zero.
 const (
 	phaseMask  = 7
-	watchedBit = 8
-	tryShift   = 4
+	firstBit   = 8  // first is set: somebody waits
+	claimBit   = 16 // somebody is about to set it
+	watchedBit = 32 // more says who else waits
+	waitBits   = firstBit | claimBit | watchedBit
+	tryShift   = 6 // the number is kept less 1
 )
 
-func word(try uint32, phase FutureState) uint32 { return try<<tryShift | uint32(phase) }
+func word(try uint32, phase FutureState) uint32 { return (try-1)<<tryShift | uint32(phase) }
 func phaseOf(w uint32) FutureState              { return FutureState(w & phaseMask) }
-func tryOf(w uint32) uint32                     { return w >> tryShift }
+func tryOf(w uint32) uint32                     { return w>>tryShift + 1 }
 
 // An outcome is what a Future is without its value: all that has no type. It is
 // kept small, as there is one for each job; what few jobs need is in more.
 type outcome struct {
 	state  atomic.Uint32
 	marks  atomic.Uint32
-	runner atomic.Uint64 // the id of the strand that runs it
+	runner strand.ID // the strand of the first try; written before Running
 	job    running
 	ex     Executor
-	err    error
+	err    error       // written before the end
+	first  strand.Wait // the first who waits, usually the only one; see firstBit
 
-	mu    sync.Mutex  // guards the rest
-	first strand.Wait // the first who waits, usually the only one
-	more  *rest
+	mu   sync.Mutex // guards more
+	more *rest
 }
 
 // The marks of a job.
@@ -72,6 +76,7 @@ type rest struct {
 	unwatch   func() bool // of the watch on the job's ctx
 	interrupt func(cause error)
 	now       *strand.Context // of a try after the first
+	runner    strand.ID       // likewise
 	failed    []error         // of the tries so far; whoever has claimed the job
 }
 
@@ -109,7 +114,7 @@ func (o *outcome) again() {
 	o.marks.Or(delayed)
 	for {
 		w := o.state.Load()
-		if o.state.CompareAndSwap(w, word(tryOf(w)+1, Pending)|w&watchedBit) {
+		if o.state.CompareAndSwap(w, word(tryOf(w)+1, Pending)|w&waitBits) {
 			return
 		}
 	}
@@ -124,9 +129,9 @@ func (o *outcome) String() string { return "the result of " + o.job.ID() }
 // Releasers returns the strand that runs the job or, while it is queued, those
 // that could start it.
 func (o *outcome) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
-	switch o.phase() {
+	switch w := o.state.Load(); phaseOf(w) {
 	case Running:
-		if id := strand.ID(o.runner.Load()); id != 0 {
+		if id := o.runnerOf(tryOf(w)); id != 0 {
 			return append(buf, strand.Releaser{Ref: strand.Ref{Strand: id}}), true
 		}
 	case Pending:
@@ -135,4 +140,17 @@ func (o *outcome) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 		}
 	}
 	return buf, false
+}
+
+// runnerOf returns the strand that runs a try, 0 if it runs elsewhere.
+func (o *outcome) runnerOf(try uint32) strand.ID {
+	if try == 1 {
+		return o.runner
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.more == nil {
+		return 0
+	}
+	return o.more.runner
 }

@@ -95,7 +95,7 @@ func (w Wait) refuse(on Resource, timed bool) error {
 // twice: as no strand moves in between, there is a moment at which all of the
 // edges existed together, and from then on nothing could change.
 func (s *Strand) walk(on Resource, ignoreDeadlines bool) []node {
-	nodes := append(s.nodes[:0], node{ref: s.Ref(), s: s, e: edge{on: on}, from: -1})
+	nodes := []node{{ref: s.Ref(), s: s, e: edge{on: on}, from: -1}}
 	for i := 0; i < len(nodes); i++ {
 		rs, closed := nodes[i].e.on.Releasers(nil)
 		if !closed || len(rs) == 0 {
@@ -121,7 +121,6 @@ func (s *Strand) walk(on Resource, ignoreDeadlines bool) []node {
 			nodes = append(nodes, n)
 		}
 	}
-	s.nodes = nodes
 	for i, n := range nodes {
 		if i > 0 && !n.still() {
 			return nil

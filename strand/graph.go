@@ -3,6 +3,7 @@ package strand
 import (
 	"context"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -110,29 +111,40 @@ func (e edge) tellEnded(s *Strand) {
 
 // waiting returns the edge of a strand that waits.
 func (s *Strand) waiting() (edge, bool) {
-	s.mu.Lock()
-	e := s.edge
-	s.mu.Unlock()
-	return e, e.on != nil && s.phase.Load() == e.seq<<2|open
-}
-
-// publish makes the wait's edge visible. A nameless waiter is in the table for
-// as long as it waits.
-func (w Wait) publish(ctx context.Context, on Resource) (timed bool) {
-	_, timed = ctx.Deadline()
-	w.s.mu.Lock()
-	w.s.edge = edge{on, w.seq, timed}
-	w.s.mu.Unlock()
-	if w.s.kind == Nameless {
-		register(w.s)
+	for {
+		p := s.phase.Load()
+		if p&phaseMask != open || p&visible == 0 {
+			return edge{}, false
+		}
+		if p&reading != 0 || !s.phase.CompareAndSwap(p, p|reading) {
+			runtime.Gosched() // another reads it
+			continue
+		}
+		e := s.edge
+		s.phase.And(^uint64(reading))
+		return e, true
 	}
-	return timed
 }
 
+// publish makes the wait's edge visible, unless it has been settled before. A
+// nameless waiter is in the table for as long as it waits.
+func (w Wait) publish(ctx context.Context, on Resource) (timed, ok bool) {
+	_, timed = ctx.Deadline()
+	s := w.s
+	s.edge = edge{on, w.seq, timed}
+	if s.kind == Nameless {
+		register(s)
+	}
+	if !s.phase.CompareAndSwap(w.seq<<seqShift|open, w.seq<<seqShift|open|visible) {
+		w.withdraw()
+		return timed, false
+	}
+	return timed, true
+}
+
+// withdraw forgets the edge of a wait that has been settled.
 func (w Wait) withdraw() {
-	w.s.mu.Lock()
 	w.s.edge = edge{}
-	w.s.mu.Unlock()
 	if w.s.kind == Nameless {
 		unregister(w.s)
 	}

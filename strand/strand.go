@@ -2,7 +2,6 @@ package strand
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/tristrand/tristrand/internal/gtoken"
@@ -74,14 +73,12 @@ type Strand struct {
 	park   chan struct{}
 	bubble int64 // the synctest bubble that park belongs to; 0 is none
 
-	mu   sync.Mutex // guards edge
-	edge edge
+	edge edge // of the current wait; whoever reads it holds the wait's reading bit
 
 	// Touched by the strand's own goroutine alone.
 	held   int32 // locks held
 	at     uintptr
 	locals map[any]any
-	nodes  []node // room for its walks
 }
 
 // nameless stands for every goroutine that no context names.

@@ -9,13 +9,18 @@ import (
 	"time"
 )
 
-// The phases of a wait. The low two bits of Strand.phase hold one, the rest the
-// number of the wait, so that what comes too late for one wait cannot settle
-// the next.
+// The word of a strand's current wait: its number, so that what comes too late
+// for one wait cannot settle the next; two bits for those who read its edge; and
+// its phase.
 const (
 	open    = 1 // nobody has settled it
 	granted = 2
 	over    = 3 // ctx ended it, or it was refused or cancelled
+
+	phaseMask = 3
+	visible   = 4 // parked: the edge may be read
+	reading   = 8 // the edge is being read, and the wait is not settled meanwhile
+	seqShift  = 4
 )
 
 // A Wait is one wait of one strand. It is settled once: by Grant, by the end of
@@ -36,16 +41,33 @@ func (s *Strand) NewWait() Wait {
 		s.park = make(chan struct{}, 1)
 		s.bubble = bubble()
 	}
-	seq := s.phase.Load()>>2 + 1
-	s.phase.Store(seq<<2 | open)
+	seq := s.phase.Load()>>seqShift + 1
+	s.phase.Store(seq<<seqShift | open)
 	return Wait{s, seq}
 }
 
 // Strand returns whose wait it is.
 func (w Wait) Strand() *Strand { return w.s }
 
+// is reports whether the wait is in a phase.
+func (w Wait) is(phase uint64) bool {
+	p := w.s.phase.Load()
+	return p>>seqShift == w.seq && p&phaseMask == phase
+}
+
+// settle ends the wait in one of two ways and reports whether it was open.
 func (w Wait) settle(as uint64) bool {
-	return w.s.phase.CompareAndSwap(w.seq<<2|open, w.seq<<2|as)
+	for {
+		p := w.s.phase.Load()
+		switch {
+		case p>>seqShift != w.seq || p&phaseMask != open:
+			return false
+		case p&reading != 0:
+			runtime.Gosched() // for a few loads' time
+		case w.s.phase.CompareAndSwap(p, w.seq<<seqShift|as):
+			return true
+		}
+	}
 }
 
 // Grant settles the wait: its Park returns nil. It returns false, and has
@@ -77,7 +99,7 @@ func (w Wait) Cancel() bool {
 	if w.settle(over) {
 		return true
 	}
-	if w.s.sched != nil && w.s.phase.Load() == w.seq<<2|granted {
+	if w.s.sched != nil && w.is(granted) {
 		w.s.sched.Park(w.s) // takes the Ready of the Grant
 	}
 	return false
@@ -88,22 +110,25 @@ func (w Wait) Cancel() bool {
 // grant can ever come, a *DeadlockError. It must be called by the strand whose
 // wait it is, with no mutex held.
 func (w Wait) Park(ctx context.Context, on Resource) error {
-	timed := w.publish(ctx, on)
-	err := w.refuse(on, timed)
-	if err == nil {
-		if w.s.sched != nil {
-			err = w.parkScheduled(ctx, on)
-		} else {
-			err = w.parkFree(ctx, on)
-		}
+	var err error
+	timed, published := w.publish(ctx, on)
+	if published {
+		defer w.withdraw()
+		err = w.refuse(on, timed)
 	}
-	w.withdraw()
-	return err
+	switch {
+	case err != nil:
+		return err
+	case w.s.sched != nil:
+		return w.parkScheduled(ctx, on)
+	default:
+		return w.parkFree(ctx, on)
+	}
 }
 
 func (w Wait) parkFree(ctx context.Context, on Resource) error {
 	s, done := w.s, ctx.Done()
-	for s.phase.Load() == w.seq<<2|open {
+	for w.is(open) {
 		if done == nil {
 			<-s.park
 			continue
@@ -134,7 +159,7 @@ func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 		defer stop()
 	}
 	s.sched.Park(s)
-	if s.phase.Load() == w.seq<<2|over {
+	if w.is(over) {
 		return w.timedOut(ctx, on)
 	}
 	return nil

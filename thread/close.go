@@ -56,10 +56,7 @@ func (p *Pool) refuse() {
 	p.closing = true
 	idle, putters := p.idle, p.putters
 	p.idle, p.putters = nil, nil
-	if p.reaper != nil {
-		p.reaper.Stop()
-		p.reaper = nil
-	}
+	p.stopReaper()
 	p.unlist()
 	p.mu.Unlock()
 	for _, w := range idle {

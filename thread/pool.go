@@ -49,6 +49,7 @@ type Pool struct {
 	most   int
 	bound  int
 	nextID atomic.Uint64
+	full   atomic.Bool // busy == most; written under mu
 
 	mu        sync.Mutex // guards the rest
 	queue     backlog
@@ -64,6 +65,7 @@ type Pool struct {
 	broken    error
 	stats     tristrand.Stats
 	reaper    *time.Timer
+	reaping   bool
 	period    uint64        // how often reaper has fired
 	waits     []strand.Wait // for the last worker to end
 	closed    chan struct{} // made by the first Close, closed when it has its answer
@@ -220,7 +222,9 @@ func (p *Pool) enqueue(j tristrand.Job) {
 	if n := len(p.idle); n > 0 {
 		w := p.idle[n-1]
 		p.idle[n-1] = nil
-		p.idle = p.idle[:n-1]
+		if p.idle = p.idle[:n-1]; n == 1 {
+			p.stopReaper()
+		}
 		p.mu.Unlock()
 		w.wait.Grant()
 		return
@@ -252,12 +256,23 @@ func (p *Pool) Stats() tristrand.Stats {
 // String names the pool for errors.
 func (p *Pool) String() string { return fmt.Sprintf("pool %q", p.Name) }
 
+// setBusy counts the workers that run a job. The caller holds mu.
+func (p *Pool) setBusy(n int) {
+	if p.busy == p.most || n == p.most {
+		p.full.Store(n == p.most)
+	}
+	p.busy = n
+}
+
 // Releasers returns the workers, when all of them are busy: only they can make
 // room, or start a job that is queued.
 func (p *Pool) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
+	if !p.full.Load() { // as is usual
+		return buf, false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken != nil || len(p.delayed) > 0 || p.busy < p.most && !p.closing {
+	if p.broken != nil || len(p.delayed) > 0 {
 		return buf, false
 	}
 	for w := range p.workers {

@@ -97,7 +97,7 @@ func (w *worker) initialise(ctx context.Context) (err error) {
 
 // spins is how often a worker looks again before it goes idle. A job often
 // comes within the microsecond, and a wake-up costs more than that.
-const spins = 10
+const spins = 1
 
 // next takes a job, waiting for one if need be, and unlocks mu. It returns nil,
 // with mu held, when the worker shall end.
@@ -135,7 +135,7 @@ func (w *worker) take() tristrand.Job {
 	p := w.p
 	j := p.queue.pop()
 	w.job, w.running = j, true
-	p.busy++
+	p.setBusy(p.busy + 1)
 	if len(p.putters) > 0 {
 		p.admit()
 	}
@@ -173,7 +173,7 @@ func (w *worker) done(ctx context.Context, j tristrand.Job, next tristrand.Next)
 		return false
 	}
 	w.job, w.running = nil, false
-	p.busy--
+	p.setBusy(p.busy - 1)
 	p.count(next)
 	if next.Again {
 		p.again(j, next.After)
@@ -228,7 +228,7 @@ func (p *Pool) Abandoned(j tristrand.Job, by strand.ID, next tristrand.Next) {
 			continue
 		}
 		w.abandoned, w.job, w.running = true, nil, false
-		p.busy--
+		p.setBusy(p.busy - 1)
 		delete(p.workers, w)
 		p.abandoned[w] = struct{}{}
 		p.stats.Restarts++
@@ -288,7 +288,7 @@ func (w *worker) leave(returned bool) {
 	if !returned {
 		p.mu.Lock()
 		if w.running {
-			p.busy--
+			p.setBusy(p.busy - 1)
 			p.stats.Failed++
 			p.stats.Restarts++
 		}
@@ -339,8 +339,24 @@ func (p *Pool) drop() []tristrand.Job {
 // watchIdle sees to it that idle workers are let go in time: those that have
 // been idle for a whole period of the idle time-out. The caller holds mu.
 func (p *Pool) watchIdle() {
-	if p.reaper == nil && p.IdleTimeout >= 0 && p.sched == nil {
+	switch {
+	case p.reaping || p.IdleTimeout < 0 || p.sched != nil:
+		return
+	case p.reaper == nil:
 		p.reaper = time.AfterFunc(p.idleTimeout(), p.reap)
+	default:
+		p.reaper.Reset(p.idleTimeout())
+	}
+	p.reaping = true
+}
+
+// stopReaper is called when nobody is idle any more. A timer that is pending
+// costs every switch of goroutines a look at the clock, 40 ns. The caller holds
+// mu.
+func (p *Pool) stopReaper() {
+	if p.reaping {
+		p.reaper.Stop()
+		p.reaping = false
 	}
 }
 
@@ -354,7 +370,11 @@ func (p *Pool) idleTimeout() time.Duration {
 // reap dismisses the workers that have been idle since before this period.
 func (p *Pool) reap() {
 	p.mu.Lock()
-	p.reaper = nil
+	if !p.reaping { // stopped at the last moment
+		p.mu.Unlock()
+		return
+	}
+	p.reaping = false
 	keep := slices.IndexFunc(p.idle, func(w *worker) bool { return w.since == p.period })
 	if keep < 0 {
 		keep = len(p.idle)
