@@ -11,6 +11,7 @@ import (
 
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/batch"
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/halt"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/launch"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -141,6 +142,13 @@ func (c *runCmd) run(ctx context.Context, kill <-chan struct{}) (batch.Counts, e
 	if err != nil {
 		return none, err
 	}
+	workers := c.Jobs
+	if workers == 0 {
+		workers = runtime.NumCPU()
+	}
+	if err := launch.Room(workers); err != nil {
+		return none, err
+	}
 	in, err := c.openInputs()
 	if err != nil {
 		return none, err
@@ -158,10 +166,6 @@ func (c *runCmd) run(ctx context.Context, kill <-chan struct{}) (batch.Counts, e
 	}
 	defer log.close()
 
-	workers := c.Jobs
-	if workers == 0 {
-		workers = runtime.NumCPU()
-	}
 	cfg := batch.Config{
 		Inputs: in.Source, Work: work,
 		Executor: &thread.Pool{Name: "run", Workers: workers, Queue: workers, IdleTimeout: -1}, Workers: workers,

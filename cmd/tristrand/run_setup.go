@@ -207,17 +207,16 @@ func (c *runCmd) outcome(counts batch.Counts, err error) error {
 		}
 		return failures
 	}
-	if c.Joblog != "" && counts.Read > 0 {
+	var mismatch *joblog.MismatchError
+	if c.Joblog != "" && counts.Read > 0 && !errors.As(err, &mismatch) {
 		err = fmt.Errorf("%w (the same with --resume goes on from here)", err)
 	}
 	var halted *batch.HaltError
 	switch {
 	case errors.As(err, &halted) && halted.Policy.OnSuccess():
-		return nil
-	case errors.As(err, &halted) && counts.Failed > 0:
-		return exitError{err, failures.code}
-	case errors.As(err, &halted):
 		return exitError{err, 0}
+	case errors.As(err, &halted):
+		return exitError{err, failures.code}
 	case errors.Is(err, errInterrupted):
 		return exitError{err, exitInterrupt}
 	case errors.Is(err, errTerminated):

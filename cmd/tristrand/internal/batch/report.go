@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/halt"
@@ -21,7 +22,7 @@ func (r *run) report(j *job) {
 		return
 	}
 	if j.outcome.Fatal {
-		r.stopLocked(fmt.Errorf("job %d (%s): %w", j.seq, r.lineOf(j), j.outcome.Err), halt.Now)
+		r.stopLocked(fmt.Errorf("job %d (%s): %w", j.seq, clip(r.lineOf(j)), j.outcome.Err), halt.Now)
 		r.counts.Stopped++
 		r.recycle(j)
 		return
@@ -98,7 +99,7 @@ func (r *run) print(j *job) error {
 		_, _ = j.buf.errs.WriteTo(r.cfg.Stderr)
 	}
 	if why := j.outcome.Err; why != nil {
-		r.tell("job %d (%s): %v", j.seq, r.lineOf(j), why)
+		r.tell("job %d (%s): %v", j.seq, clip(r.lineOf(j)), why)
 	}
 	return nil
 }
@@ -113,6 +114,15 @@ func (r *run) lineOf(j *job) string {
 		j.line = r.cfg.Work.Line(j.input)
 	}
 	return j.line
+}
+
+// clip shortens a command for a message.
+func clip(line string) string {
+	const most = 200
+	if len(line) <= most {
+		return line
+	}
+	return fmt.Sprintf("%s… %d bytes", strings.ToValidUTF8(line[:most], ""), len(line))
 }
 
 // flush prints what waits for jobs that will not end any more.

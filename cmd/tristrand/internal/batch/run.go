@@ -262,10 +262,14 @@ func (r *run) recycle(j *job) {
 func (r *run) result() (Counts, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cause != nil {
-		return r.counts, &StoppedError{r.cause, r.counts}
+	var mismatch *joblog.MismatchError
+	switch {
+	case r.cause == nil:
+		return r.counts, nil
+	case errors.As(r.cause, &mismatch) && r.counts.Done == 0:
+		return r.counts, r.cause // nothing was begun that could be left
 	}
-	return r.counts, nil
+	return r.counts, &StoppedError{r.cause, r.counts}
 }
 
 // entry is the job's line of the log.

@@ -35,7 +35,7 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("the job log is of another run: its line %d has job %d with another command than %q; "+
+	return fmt.Sprintf("the job log is of another run: its line %d has job %d with another command than \"%.200s\"; "+
 		"resume with the same command and inputs, or leave --resume out to start a new log", e.Line, e.Seq, e.Command)
 }
 

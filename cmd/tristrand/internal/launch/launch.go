@@ -136,6 +136,21 @@ func (l *Launcher) Run(ctx context.Context, c *Command) (Exit, error) {
 	return l.run(ctx, c)
 }
 
+// filesPerChild is how many descriptors a child costs while it is started.
+const filesPerChild = 4
+
+// Room says whether n children can run at once with the descriptors that this
+// process may have.
+func Room(n int) error {
+	const others = 64
+	limit, err := maxFiles()
+	if err != nil || uint64(n)*filesPerChild+others <= limit {
+		return nil // what cannot be known is tried
+	}
+	return fmt.Errorf("%d jobs at once need %d open files, and this process may have %d: use -j %d or raise ulimit -n",
+		n, n*filesPerChild+others, limit, max((int(limit)-others)/filesPerChild, 1))
+}
+
 func (l *Launcher) prepare() {
 	if l.env = l.Env; l.env == nil {
 		l.env = os.Environ()
