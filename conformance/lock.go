@@ -329,6 +329,7 @@ func lockRelease(ctx context.Context, r *run, mk LockMaker) {
 		second := r.start(ctx, "stays", take)
 		r.untilWaiting(ctx, l, 2)
 		canceller := r.start(ctx, "canceller", func(context.Context) error { cancel(errGaveUp); return nil })
+		r.must(strand.Yield(ctx), "Yield")
 		r.must(l.Release(ctx), "Release")
 		r.joinAll(ctx, second, canceller)
 		want := 2

@@ -319,6 +319,7 @@ func semaphoreRelease(ctx context.Context, r *run, mk SemaphoreMaker) {
 		first := r.start(child, "may give up", m.Acquire)
 		r.untilSemWaiting(ctx, m, 1)
 		canceller := r.start(ctx, "canceller", func(context.Context) error { cancel(errGaveUp); return nil })
+		r.must(strand.Yield(ctx), "Yield")
 		r.must(m.Release(ctx, 1), "Release")
 		r.joinAll(ctx, canceller)
 		free := 0
