@@ -42,9 +42,13 @@ func run(ctx context.Context) error {
 	file := flag.String("json", "", "write machine, versions and every sample to this file")
 	pairs := flag.Int("pairs", 0, "pairs of each row; 0 is 9, or 5 with -quick")
 	list := flag.Bool("list", false, "list the rows and do nothing")
+	child := flag.Bool("child", false, "do the work of the memory rows: bench starts itself so")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
+	if *child {
+		return rows.Child(ctx, os.Stdout, flag.Args())
+	}
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: rows are chosen with -rows", flag.Arg(0))
 	}

@@ -162,6 +162,9 @@ func (r Runner) calibrate(ctx context.Context, impl Impl) (n int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
+	if _, err := t.Run(1); err != nil { // what happens once is not of the work
+		return 0, err
+	}
 	const most = 1 << 30
 	for n = 1; ; {
 		begin := time.Now()

@@ -32,13 +32,13 @@ var columns = []column{
 	{"90 %", false, interval},
 	{"bound", false, bound},
 	{"verdict", false, verdict},
-	{"floor", true, func(r measure.Result) string {
+	{"allocs", false, allocs},
+	{"floor", false, func(r measure.Result) string {
 		if r.Row.Floor.Name == "" {
 			return "–"
 		}
-		return figure(r, r.Floor)
+		return figure(r, r.Floor) + " " + r.Row.Floor.Name
 	}},
-	{"allocs", true, allocs},
 }
 
 // Table writes the results as one table, a line each, and counts the verdicts
@@ -138,12 +138,17 @@ func interval(r measure.Result) string {
 	return number(r.Interval.Low) + " … " + number(r.Interval.High)
 }
 
-// number writes a ratio with three digits.
+// number writes a ratio with two or three digits.
 func number(x float64) string {
-	if x >= 1000 {
+	switch {
+	case x >= 100:
 		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	case x >= 0.1:
+		return fmt.Sprintf("%.2f", x)
 	}
-	return fmt.Sprintf("%.3g", x)
+	return fmt.Sprintf("%.2g", x)
 }
 
 func bound(r measure.Result) string {

@@ -22,16 +22,16 @@ func contended() []measure.Row {
 		Ours: oursContended(0), Floor: syncContended(0),
 		Bound: measure.AtLeast(0.8), Allocs: -1,
 	}
-	rows := against(row, syncContended(0))
 	work := row
 	work.Name, work.What = "lock-8-work", "as lock-8, with 100 ns of work inside and outside"
 	work.Ours, work.Floor = oursContended(inside), syncContended(inside)
-	rows = append(rows, against(work, syncContended(inside))...)
+	rows := against(row, syncContended(0))
 	row.Bound, row.Allocs = measure.Bound{}, 0
-	return append(rows, against(row,
+	rows = append(rows, against(row,
 		mutexContended("channel-mutex", func() sync.Locker { return make(channelLock, 1) }),
 		mutexContended("go-deadlock", func() sync.Locker { return new(deadlock.Mutex) }),
 		python("python-lock", "contended"))...)
+	return append(rows, against(work, syncContended(inside))...)
 }
 
 // waits compares the longest time that any of the eight threads waits in a

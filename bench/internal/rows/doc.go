@@ -28,8 +28,8 @@ type Options struct {
 func All(o Options) []measure.Row {
 	var all []measure.Row
 	for _, group := range [][]measure.Row{
-		fire(), submitters(), scaling(), results(), batches(), groups(), mapping(), threads(),
-		uncontended(), contended(), waits(), semaphores(), queues(),
+		fire(), submitters(), scaling(), results(), batches(), groups(), mapping(), memory(o), threads(),
+		uncontended(), contended(), waits(), semaphores(), queues(), commands(o), startup(o),
 	} {
 		all = append(all, group...)
 	}

@@ -19,14 +19,13 @@ func uncontended() []measure.Row {
 		Ours: oursLock("local.Lock", 0, new(local.Lock)), Floor: syncMutex(),
 		Bound: measure.AtMost(2), Allocs: -1,
 	}
-	rows := against(row, syncMutex())
 	deep := row
 	deep.Name, deep.What = "lock-4deep", "as lock, ctx four contexts below the strand's"
 	deep.Ours, deep.Bound = oursLock("local.Lock", 4, new(local.Lock)), measure.AtMost(3)
-	rows = append(rows, against(deep, syncMutex())...)
-
+	rows := against(row, syncMutex())
 	row.Bound, row.Allocs = measure.Bound{}, 0
 	rows = append(rows, against(row, channelMutex(), weighted(), goDeadlock(), python("python-lock", "lock"))...)
+	rows = append(rows, against(deep, syncMutex())...)
 	row.Name, row.What = "rlock", "as lock, re-entrant: acquired twice, released twice"
 	row.Ours = oursRLock()
 	return append(rows, against(row, goDeadlockTwice(), python("python-rlock", "rlock"))...)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	_ "embed" // rows.py
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -39,6 +40,9 @@ func python(name, row string) measure.Impl {
 			return measure.Trial{}, err
 		}
 		answers := bufio.NewReader(out)
+		if _, err := answers.ReadString('\n'); err != nil { // it has started
+			return measure.Trial{}, errors.Join(fmt.Errorf("python3: did not start: %w", err), cmd.Wait(), errors.New(stderr.String()))
+		}
 		return measure.Trial{
 			Run: func(n int) (float64, error) { return ask(in, answers, row, n) },
 			Close: func() error {

@@ -1,5 +1,5 @@
-"""Python's side of the rows: reads "ROW N" lines, does the work of ROW N times,
-and answers with the nanoseconds that it took, or with what was wrong.
+"""Python's side of the rows: says that it is ready, reads "ROW N" lines, does
+the work of ROW N times, and answers with the nanoseconds that it took, or with what was wrong.
 
 Each function does exactly what its counterpart in Go does, and checks it."""
 import queue
@@ -134,6 +134,7 @@ ROWS = {
     "contended": contended, "queue": queue_pairs, "pipe": pipe, "thread": thread,
 }
 
+print("ready", flush=True)
 for line in sys.stdin:
     name, n = line.split()
     begin = time.perf_counter_ns()

@@ -1,0 +1,97 @@
+package rows
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tristrand/tristrand/bench/internal/measure"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// Every side does its work once and a few times and finds it right. Sides that
+// start programs are in the table only.
+func TestEverySideDoesItsWork(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, row := range All(Options{MapJobs: 1000, Commands: 20}) {
+		for _, impl := range []measure.Impl{row.Ours, row.Peer, row.Floor} {
+			name := groupOf(row) + "/" + impl.Name
+			if impl.Name == "" || impl.N > 0 || seen[name] || groupOf(row) == "startup" {
+				continue
+			}
+			seen[name] = true
+			t.Run(name, func(t *testing.T) { work(t, impl) })
+		}
+	}
+}
+
+func work(t *testing.T, impl measure.Impl) {
+	ctx, leave := strand.Adopt(t.Context(), "test")
+	defer leave()
+	trial, err := impl.Open(ctx)
+	if errors.As(err, new(measure.Missing)) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 137} {
+		if v, err := trial.Run(n); err != nil || v <= 0 {
+			t.Errorf("%d times: %v, %v", n, v, err)
+		}
+	}
+	if trial.Close != nil {
+		if err := trial.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRowsAreNamedOnceAndTheirGroupsStandTogether(t *testing.T) {
+	var names, groups []string
+	for _, row := range All(Options{MapJobs: 1000, Commands: 20}) {
+		if row.What == "" || row.Ours.Name == "" {
+			t.Errorf("%q: what %q, ours %q", row.Name, row.What, row.Ours.Name)
+		}
+		if slices.Contains(names, row.Name) {
+			t.Errorf("two rows are named %q", row.Name)
+		}
+		names = append(names, row.Name)
+		if g := groupOf(row); len(groups) == 0 || groups[len(groups)-1] != g {
+			if slices.Contains(groups, g) {
+				t.Errorf("the group %q stands in two places", g)
+			}
+			groups = append(groups, g)
+		}
+	}
+}
+
+// What must be seen, by the names of the rows and their bounds.
+func TestBoundsAreThoseThatAreAsked(t *testing.T) {
+	want := map[string]string{
+		"fire/ants": "≤ 1.2", "fire/pond": "≤ 1.2", "fire/conc": "≤ 1.2", "fire/errgroup": "≤ 1.2", "fire/workerpool": "≤ 1.2",
+		"result/bare-goroutine": "≤ 1.3", "result/python-executor": "≥ 20",
+		"lock/sync.Mutex": "≤ 2", "lock-4deep/sync.Mutex": "≤ 3", "lock-8/sync.Mutex": "≥ 0.8",
+		"queue/channel": "≤ 1.5", "queue-2/channel": "≤ 1.5", "memory/Map-tenth": "≤ 1.25",
+		"run/xargs": "≥ 0.9", "run-grouped/xargs": "≥ 0.75", "run/parallel": "≥ 5", "run-grouped/parallel": "≥ 5",
+	}
+	allocs := map[string]float64{"fire/": 2, "result/bare": 4, "lock/sync": -1, "lock-4deep/": -1}
+	for _, row := range All(Options{MapJobs: 1000, Commands: 20}) {
+		if b, ok := want[row.Name]; ok && row.Bound.String() != b {
+			t.Errorf("%s: bound %v, want %s", row.Name, row.Bound, b)
+		}
+		delete(want, row.Name)
+		for prefix, most := range allocs {
+			if strings.HasPrefix(row.Name, prefix) && !row.Bound.None() && row.Allocs != most {
+				t.Errorf("%s: at most %v allocations, want %v", row.Name, row.Allocs, most)
+			}
+		}
+		if groupOf(row) == "startup" && row.Absolute != measure.AtMost(30) {
+			t.Errorf("%s: bound %v", row.Name, row.Absolute)
+		}
+	}
+	for name := range want {
+		t.Errorf("there is no row %s", name)
+	}
+}
