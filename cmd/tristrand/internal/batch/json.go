@@ -39,8 +39,22 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(s), 'f', 6, 64), nil
 }
 
-// encode appends the line of a job.
-func encode(b []byte, j *job) ([]byte, error) {
+// render makes the object of a job what the job has to print.
+func (r *run) render(j *job) error {
+	r.lineOf(j)
+	line, err := encode(j)
+	if err != nil {
+		return err
+	}
+	r.reset(j)
+	j.buf.out.MemoryBytes = len(line)
+	_, err = j.buf.out.Write(line)
+	j.buf.out.MemoryBytes = r.streamBytes
+	return err
+}
+
+// encode returns the line of a job.
+func encode(j *job) ([]byte, error) {
 	o := object{
 		Seq: j.seq, Command: j.line, Exit: j.outcome.Exit, Signal: j.outcome.Signal,
 		Seconds: seconds(j.took.Seconds()), TimedOut: j.outcome.TimedOut,
@@ -54,8 +68,8 @@ func encode(b []byte, j *job) ([]byte, error) {
 	}
 	o.Stdout, o.Stdout64, o.StdoutBytes = stream(&j.buf.out)
 	o.Stderr, o.Stderr64, o.StderrBytes = stream(&j.buf.errs)
-	w := bytes.NewBuffer(b)
-	enc := json.NewEncoder(w)
+	var w bytes.Buffer
+	enc := json.NewEncoder(&w)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(&o)
 	return w.Bytes(), err

@@ -77,20 +77,10 @@ func (r *run) emit(j *job) {
 }
 
 func (r *run) prints(j *job) bool {
-	return r.cfg.JSON || j.outcome.Err != nil || (j.buf != nil && j.buf.out.Len()+j.buf.errs.Len() > 0)
+	return j.outcome.Err != nil || (j.buf != nil && j.buf.out.Len()+j.buf.errs.Len() > 0)
 }
 
 func (r *run) print(j *job) error {
-	if r.cfg.JSON {
-		r.lineOf(j)
-		line, err := encode(r.scratch[:0], j)
-		if err != nil {
-			return err
-		}
-		r.scratch = line[:0]
-		_, err = r.cfg.Stdout.Write(line)
-		return err
-	}
 	if j.buf != nil {
 		if _, err := j.buf.out.WriteTo(r.cfg.Stdout); err != nil {
 			return err
@@ -98,7 +88,7 @@ func (r *run) print(j *job) error {
 		// Nothing can be told to one whose standard error is gone.
 		_, _ = j.buf.errs.WriteTo(r.cfg.Stderr)
 	}
-	if why := j.outcome.Err; why != nil {
+	if why := j.outcome.Err; why != nil && !r.cfg.JSON {
 		r.tell("job %d (%s): %v", j.seq, clip(r.lineOf(j)), why)
 	}
 	return nil

@@ -31,6 +31,7 @@ type job struct {
 	took    time.Duration
 	outcome Outcome
 	buf     *streams // nil if jobs print for themselves
+	printed int64    // bytes of its standard output
 }
 
 type streams struct{ out, errs spool.Buffer }
@@ -47,6 +48,8 @@ type run struct {
 	unhook     func() bool
 	finished   chan struct{}
 
+	streamBytes int // of a stream of a job in memory
+
 	free   sync.Pool     // of *streams
 	places chan struct{} // with KeepOrder: one for each job not printed
 
@@ -55,7 +58,6 @@ type run struct {
 	cause   error // why it stops
 	closing bool  // no job is to be started any more
 	order   order
-	scratch []byte
 }
 
 func newRun(ctx context.Context, cfg Config) *run {
@@ -69,15 +71,13 @@ func newRun(ctx context.Context, cfg Config) *run {
 	if w, ok := cfg.Work.(Watcher); ok {
 		w.OnHangup(func() { r.stop(ErrOutputClosed, halt.Now) })
 	}
-	limit := min(max(allStreamBytes/(2*cfg.Workers), 64<<10), maxStreamBytes)
+	r.streamBytes = min(max(allStreamBytes/(2*cfg.Workers), 64<<10), maxStreamBytes)
 	if cfg.JSON {
-		limit = maxStreamBytes
+		r.streamBytes = maxStreamBytes
 	}
 	r.free.New = func() any {
-		return &streams{
-			spool.Buffer{MemoryBytes: limit, HeadOnly: cfg.JSON},
-			spool.Buffer{MemoryBytes: limit, HeadOnly: cfg.JSON},
-		}
+		b := spool.Buffer{MemoryBytes: r.streamBytes, HeadOnly: cfg.JSON}
+		return &streams{b, b}
 	}
 	if cfg.KeepOrder {
 		r.places = make(chan struct{}, window)
@@ -226,6 +226,14 @@ func (r *run) do(ctx context.Context, j *job) (struct{}, error) {
 		r.reset(j)
 		return struct{}{}, errAgain
 	}
+	if j.buf != nil {
+		j.printed = j.buf.out.Len()
+	}
+	if r.cfg.JSON && !j.outcome.Stopped && !j.outcome.Fatal {
+		if err := r.render(j); err != nil {
+			j.outcome = Outcome{Err: err, Fatal: true}
+		}
+	}
 	r.report(j)
 	return struct{}{}, nil
 }
@@ -274,12 +282,9 @@ func (r *run) result() (Counts, error) {
 
 // entry is the job's line of the log.
 func (j *job) entry() joblog.Entry {
-	e := joblog.Entry{Seq: j.seq, Start: j.start, Runtime: j.took, Exit: j.outcome.Exit, Signal: j.outcome.Signal, Command: j.line}
+	e := joblog.Entry{Seq: j.seq, Start: j.start, Runtime: j.took, Exit: j.outcome.Exit, Signal: j.outcome.Signal, Command: j.line, ReceiveBytes: j.printed}
 	if e.Signal != 0 && !j.outcome.TimedOut {
 		e.Exit = 0 // as GNU parallel has it
-	}
-	if j.buf != nil {
-		e.ReceiveBytes = j.buf.out.Len()
 	}
 	return e
 }
