@@ -37,6 +37,8 @@ func formatBytes(x float64) string {
 	switch {
 	case x < 0:
 		return "-" + formatBytes(-x)
+	case x < 100:
+		return fmt.Sprintf("%.2g B", x)
 	case x < 1<<10:
 		return fmt.Sprintf("%.0f B", x)
 	case x < 1<<20:

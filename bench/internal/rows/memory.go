@@ -21,47 +21,46 @@ import (
 // warmJobs are done before memory is looked at.
 const warmJobs = 1000
 
-// memory compares the most memory that a process has had when it has done very
-// many jobs with that of one that has done a tenth of them, and looks at what is
-// left. Each run is a process of its own.
+// memory looks at a process while it does very many jobs: how its live heap grows
+// from the first tenth of them to the last, the most memory that it has, and what
+// is left. Each run is a process of its own.
 func memory(o Options) []measure.Row {
-	few := o.MapJobs / 10
-	what := fmt.Sprintf("peak resident memory of %d jobs through Map", o.MapJobs)
-	row := measure.Row{
-		Name: "memory", What: what, Unit: measure.Bytes,
-		Ours: peak(o, "Map", "map", o.MapJobs),
+	growth := measure.Row{
+		Name: "memory-growth", What: fmt.Sprintf("%d jobs through Map: growth of the live heap, per job", o.MapJobs),
+		Unit: measure.Bytes, Absolute: measure.AtMost(1), ScaleName: "B",
+		Ours: child(o, "Map", "map", func(f Footprint) float64 { return float64(f.Last-f.First) / (0.9 * float64(o.MapJobs)) }),
 	}
-	flat := row
-	flat.What, flat.Bound = what+fmt.Sprintf(", against %d", few), measure.AtMost(1.25)
-	rows := against(flat, peak(o, "Map-tenth", "map", few))
-	rows = append(rows, against(row, peak(o, "pond-group", "pond-group", o.MapJobs))...)
+	peak := measure.Row{
+		Name: "memory-peak", What: fmt.Sprintf("%d jobs, all results used: peak resident memory", o.MapJobs), Unit: measure.Bytes,
+		Ours: child(o, "Map", "map", func(f Footprint) float64 { return float64(f.PeakResident) }),
+	}
+	group := child(o, "pond-group", "pond-group", func(f Footprint) float64 { return float64(f.PeakResident) })
+	rows := append([]measure.Row{growth}, against(peak, group)...)
 	left := measure.Row{
 		Name: "memory-left", What: fmt.Sprintf("live heap after %d jobs and Close, less that before", o.MapJobs),
-		Unit: measure.Bytes, Ours: child(o, "Map", "map", o.MapJobs, func(f Footprint) float64 { return float64(f.HeapAfter - f.HeapBefore) }),
+		Unit: measure.Bytes, Ours: child(o, "Map", "map", func(f Footprint) float64 { return float64(f.HeapAfter - f.HeapBefore) }),
 		Absolute: measure.AtMost(256), Scale: 1 << 10, ScaleName: "KiB",
 	}
 	return append(rows, left)
 }
 
-// A Footprint is the memory of a process that has done its work.
+// A Footprint is the memory of a process that has done its work, in bytes.
 type Footprint struct {
-	PeakResident int64 // bytes
+	First        int64 // live heap during the first tenth of the work, the median
+	Last         int64 // and during the last
+	PeakResident int64
 	HeapBefore   int64 // live, after a warm-up
 	HeapAfter    int64 // live, after the work and the pool's Close
 }
 
-func peak(o Options, name, side string, jobs int) measure.Impl {
-	return child(o, name, side, jobs, func(f Footprint) float64 { return float64(f.PeakResident) })
-}
-
 // child makes an impl that has another process do the work.
-func child(o Options, name, side string, jobs int, figure func(Footprint) float64) measure.Impl {
+func child(o Options, name, side string, figure func(Footprint) float64) measure.Impl {
 	return measure.Impl{Name: name, N: 1, Open: func(ctx context.Context) (measure.Trial, error) {
-		if _, err := peakResident(); err != nil {
+		if _, err := resident("VmHWM"); err != nil {
 			return measure.Trial{}, measure.Missing(err.Error())
 		}
 		return measure.Trial{Run: func(int) (float64, error) {
-			out, err := exec.CommandContext(ctx, o.Self, "-child", side, strconv.Itoa(jobs)).Output()
+			out, err := exec.CommandContext(ctx, o.Self, "-child", side, strconv.Itoa(o.MapJobs)).Output()
 			if exit := new(exec.ExitError); errors.As(err, &exit) {
 				err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 			}
@@ -87,20 +86,20 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	work, ok := map[string]func(context.Context, int) error{"map": mapOnce, "pond-group": pondOnce}[args[0]]
+	work, ok := map[string]func(context.Context, int, *Footprint) error{"map": mapOnce, "pond-group": pondOnce}[args[0]]
 	if !ok {
 		return fmt.Errorf("-child %s: there is no such side", args[0])
 	}
-	if err := work(ctx, warmJobs); err != nil {
+	if err := work(ctx, warmJobs, new(Footprint)); err != nil {
 		return err
 	}
 	var f Footprint
 	goroutines, strands := runtime.NumGoroutine(), countStrands()
 	f.HeapBefore = liveHeap()
-	if err := work(ctx, jobs); err != nil {
+	if err := work(ctx, jobs, &f); err != nil {
 		return err
 	}
-	if f.PeakResident, err = peakResident(); err != nil {
+	if f.PeakResident, err = resident("VmHWM"); err != nil {
 		return err
 	}
 	f.HeapAfter = liveHeap()
@@ -113,18 +112,27 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 	return json.NewEncoder(w).Encode(f)
 }
 
-func mapOnce(ctx context.Context, jobs int) error {
+// mapOnce collects garbage and looks at what lives, ten times in the first tenth
+// of the work and ten times in the last, while the jobs that have been read ahead
+// are there.
+func mapOnce(ctx context.Context, jobs int, f *Footprint) error {
 	p := &thread.Pool{Workers: 2}
-	next := 0
+	next, every := 0, max(1, jobs/100)
+	var seen []float64
 	for v, err := range addOne.Map(ctx, p, count(jobs)) {
 		if next++; err != nil || v != next {
 			return wrong(v, next)
 		}
+		if next%every == every/2 && (next < jobs/10 || next > jobs-jobs/10) {
+			seen = append(seen, float64(liveHeap()))
+		}
 	}
+	half := len(seen) / 2
+	f.First, f.Last = int64(measure.Median(seen[:half])), int64(measure.Median(seen[half:]))
 	return errors.Join(p.Close(ctx), checkCount(next, jobs))
 }
 
-func pondOnce(ctx context.Context, jobs int) error {
+func pondOnce(ctx context.Context, jobs int, _ *Footprint) error {
 	t, err := pondGroup().Open(ctx)
 	if err == nil {
 		_, err = t.Run(jobs)
@@ -160,19 +168,19 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// peakResident returns the most memory that the process has had, as the kernel
-// counts it. Its own count is used, not that of getrusage, which has in it the
-// parent's before the exec.
-func peakResident() (int64, error) {
+// resident returns the memory that the process has, VmRSS, or the most that it
+// has had, VmHWM, as the kernel counts it. For the most, getrusage will not do:
+// it has in it the parent's before the exec.
+func resident(what string) (int64, error) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
-			return kib << 10, nil
+		if rest, ok := strings.CutPrefix(line, what+":"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10, err
 		}
 	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
+	return 0, fmt.Errorf("/proc/self/status has no %s", what)
 }
