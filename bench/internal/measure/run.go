@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"time"
+
+	"github.com/tristrand/tristrand/strand"
 )
 
 // Level is that of the intervals.
@@ -54,11 +56,16 @@ type Result struct {
 	Why      string  // for LeftOut and Broken, and for Lost if it is not the ratio
 }
 
-// Run measures a row. It returns an error only when ctx has ended; a row that
-// fails has a Result that says so.
+// Run measures a row. It returns an error only when ctx has ended, which it sees
+// between runs; a row that fails has a Result that says so.
+//
+// Trials get the context of a strand, made for the row, that has nothing above
+// it which can end: what contexts cost is for the rows to say.
 func (r Runner) Run(ctx context.Context, row Row) (Result, error) {
 	res := Result{Row: row}
-	err := r.pairs(ctx, &res)
+	own, leave := strand.Adopt(context.WithoutCancel(ctx), "bench")
+	defer leave()
+	err := r.pairs(ctx, own, &res)
 	var missing Missing
 	switch {
 	case ctx.Err() != nil:
@@ -73,8 +80,8 @@ func (r Runner) Run(ctx context.Context, row Row) (Result, error) {
 	return res, nil
 }
 
-// pairs measures the sides in turns.
-func (r Runner) pairs(ctx context.Context, res *Result) error {
+// pairs measures the sides in turns, under own, until ctx ends.
+func (r Runner) pairs(ctx, own context.Context, res *Result) error {
 	impls := []Impl{res.Row.Ours}
 	for _, i := range []Impl{res.Row.Peer, res.Row.Floor} {
 		if i.Name != "" {
@@ -83,7 +90,7 @@ func (r Runner) pairs(ctx context.Context, res *Result) error {
 	}
 	ns := make([]int, len(impls))
 	for i, impl := range impls {
-		n, err := r.calibrate(ctx, impl)
+		n, err := r.calibrate(own, impl)
 		if err != nil {
 			return fmt.Errorf("%s: %w", impl.Name, err)
 		}
@@ -99,7 +106,7 @@ func (r Runner) pairs(ctx context.Context, res *Result) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			s, err := sample(ctx, impls[i], ns[i], res.Row.Unit)
+			s, err := sample(own, impls[i], ns[i], res.Row.Unit)
 			if err != nil {
 				return fmt.Errorf("%s: %w", impls[i].Name, err)
 			}

@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // BenchmarkRows runs every side of every row that works in this process, for
 // profiles:
 //
-//	go test ./internal/rows -run '^$' -bench 'row=fire/side=thread.Pool' -cpuprofile cpu.out
+//	go test ./internal/rows -run '^$' -bench 'Rows/row=fire$/side=thread.Pool' -cpuprofile cpu.out
 //
 // A side is given b.N operations in one go, as the table gives them, so that
 // ns/op and allocs/op are for one of them: under b.Loop they would be for a run.
@@ -32,7 +33,7 @@ func BenchmarkRows(b *testing.B) {
 }
 
 func benchmark(b *testing.B, impl measure.Impl) {
-	ctx, leave := strand.Adopt(b.Context(), "bench")
+	ctx, leave := strand.Adopt(context.WithoutCancel(b.Context()), "bench") // as the table does
 	defer leave()
 	t, err := impl.Open(ctx)
 	if errors.As(err, new(measure.Missing)) {
