@@ -11,27 +11,28 @@ import (
 // the inputs. Nothing starts until it is ranged over, and no more inputs are
 // read ahead than Buffer says. An input's error is yielded and the rest go on.
 // Stopping early cancels what has not started, ends the ctx of what has, and
-// waits for it. The end of ctx ends what is not done with its error.
+// waits for it. The end of ctx ends what is not done with its error, and no more
+// inputs are read: the last one that was has that error in any case.
 func (t *Task[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In], opts ...CallOption) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		m := t.newMapping(ctx, ex, opts)
 		defer m.end()
-		window := make([]*batch[In, Out], 0, m.ahead)
-		head := 0
+		window := make([]*batch[In, Out], m.ahead) // a ring: submitted and not yet yielded
+		first, n := 0, 0
+		next := func() bool {
+			b := window[first]
+			window[first] = nil
+			first, n = (first+1)%len(window), n-1
+			return m.yield(b, yield)
+		}
 		for b := range m.batches(in) {
-			if len(window) < cap(window) {
-				window = append(window, b)
-				continue
-			}
-			first := window[head]
-			window[head] = b // before the yield, for end to find
-			head = (head + 1) % len(window)
-			if !m.yield(first, yield) {
+			window[(first+n)%len(window)] = b
+			if n++; n == len(window) && !next() {
 				return
 			}
 		}
-		for i := range window {
-			if !m.yield(window[(head+i)%len(window)], yield) {
+		for n > 0 {
+			if !next() {
 				return
 			}
 		}
@@ -45,7 +46,7 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 		defer m.end()
 		var done arrivals
 		next := func() bool {
-			b, err := done.next(m.detached)
+			x, err := done.next(m.detached)
 			if err != nil { // a deadlock: each job that is left says so itself
 				for b := range m.flying {
 					if !m.yield(b, yield) {
@@ -54,7 +55,11 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 				}
 				return true
 			}
-			return m.yield(b.(*batch[In, Out]), yield) //nolint:forcetypeassert // only batches arrive
+			b := x.(*batch[In, Out]) //nolint:forcetypeassert // only batches arrive
+			if _, ok := m.flying[b]; !ok {
+				return true // it has been yielded as part of a deadlock
+			}
+			return m.yield(b, yield)
 		}
 		for b := range m.batches(in) {
 			done.expect(b)
@@ -127,8 +132,9 @@ func (m *mapping[In, Out]) batches(in iter.Seq[In]) iter.Seq[*batch[In, Out]] {
 	return func(yield func(*batch[In, Out]) bool) {
 		var group []In
 		for v := range in {
+			over := m.ctx.Err() != nil // then v is refused, and says why
 			if m.chunk == 1 {
-				if !yield(m.submit(v)) {
+				if !yield(m.submit(v)) || over {
 					return
 				}
 				continue
@@ -138,6 +144,9 @@ func (m *mapping[In, Out]) batches(in iter.Seq[In]) iter.Seq[*batch[In, Out]] {
 					return
 				}
 				group = nil
+			}
+			if over {
+				break
 			}
 		}
 		if len(group) > 0 {
@@ -224,10 +233,16 @@ func (m *mapping[In, Out]) yield(b *batch[In, Out], yield func(Out, error) bool)
 	if b.one != nil {
 		out, err := b.one.Result(m.detached)
 		delete(m.flying, b)
+		if err != nil {
+			b.cancel() // in a deadlock it is not done, and nobody will ask again
+		}
 		return yield(out, err)
 	}
 	all, err := b.many.Result(m.detached)
 	delete(m.flying, b)
+	if err != nil {
+		b.cancel()
+	}
 	outs, _ := all.([]chunkOutcome[Out])
 	if err != nil {
 		outs = make([]chunkOutcome[Out], len(b.input))
