@@ -22,8 +22,14 @@ type Group struct {
 	mu     sync.Mutex // guards the rest
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	jobs   []*Future[struct{}]
+	jobs   []*member
 	errs   []error
+}
+
+// A member is one job of a group.
+type member struct {
+	*Future[struct{}]
+	noted bool // its outcome has been looked at
 }
 
 // Go starts fn, waiting under ctx while the executor has no room. The ctx that
@@ -40,23 +46,29 @@ func (g *Group) Go(ctx context.Context, fn func(ctx context.Context) error) {
 	if ex == nil {
 		ex = goroutines{}
 	}
-	f := Go(inner, ex, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })
+	m := &member{Future: Go(inner, ex, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })}
 	g.mu.Lock()
-	g.jobs = append(g.jobs, f)
+	g.jobs = append(g.jobs, m)
 	g.mu.Unlock()
-	f.OnDone(func(f *Future[struct{}]) {
-		if _, err := f.TryResult(); err != nil {
-			g.failed(err)
-		}
+	m.OnDone(func(*Future[struct{}]) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.note(m)
 	})
 }
 
-func (g *Group) failed(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.errs = append(g.errs, err)
-	if !g.KeepGoing && g.cancel != nil {
-		g.cancel(err)
+// note takes the outcome of a job that is done into account, once: Wait may come
+// before the job has called back. The caller holds mu.
+func (g *Group) note(m *member) {
+	if m.noted {
+		return
+	}
+	m.noted = true
+	if _, err := m.TryResult(); err != nil {
+		g.errs = append(g.errs, err)
+		if !g.KeepGoing && g.cancel != nil {
+			g.cancel(err)
+		}
 	}
 }
 
@@ -83,6 +95,9 @@ func (g *Group) Wait(ctx context.Context) error {
 		g.mu.Unlock()
 	}
 	defer g.mu.Unlock()
+	for _, m := range g.jobs {
+		g.note(m)
+	}
 	errs := g.errs
 	if g.cancel != nil {
 		g.cancel(nil)
