@@ -15,8 +15,10 @@ import (
 //
 //go:noinline
 func With(ctx context.Context, l Locker, fn func(ctx context.Context) error) (err error) {
-	strand.Current(ctx).SetPlace(gtoken.Caller())
+	s := strand.Current(ctx)
+	s.SetPlace(gtoken.Caller())
 	if err := l.Acquire(ctx); err != nil {
+		s.SetPlace(0) // it may not have been used
 		return err
 	}
 	inner, done := ctx, func() {}
