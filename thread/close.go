@@ -106,10 +106,29 @@ func (p *Pool) waitEmpty(ctx context.Context) error {
 		p.mu.Unlock()
 		return err
 	}
+	on := strand.Resource(p)
+	for w := range p.workers {
+		if w.running && w.s.Load() == s {
+			on = ownEnd{p, s}
+		}
+	}
 	w := s.NewWait()
 	p.waits = append(p.waits, w)
 	p.mu.Unlock()
-	return w.Park(ctx, p)
+	return w.Park(ctx, on)
+}
+
+// ownEnd is what a job waits for that closes the pool which runs it: whatever the
+// other workers do, it waits for itself.
+type ownEnd struct {
+	p *Pool
+	s *strand.Strand
+}
+
+func (e ownEnd) String() string { return e.p.String() }
+
+func (e ownEnd) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
+	return append(buf, strand.Releaser{Ref: e.s.Ref()}), true
 }
 
 // stop drops what is queued and asks what runs to stop. It returns their names.

@@ -260,13 +260,19 @@ func (p *Pool) replace() {
 	if len(p.workers) == 0 {
 		p.unlist()
 	}
+	var left []strand.Wait
 	if p.closing && p.finished() {
 		waits = append(waits, p.waits...)
 		p.waits = nil
+	} else {
+		left = slices.Clone(p.waits)
 	}
 	p.mu.Unlock()
 	for _, w := range waits {
 		w.Grant()
+	}
+	for _, w := range left { // there is one worker less to end their wait
+		w.Recheck()
 	}
 }
 
@@ -289,7 +295,7 @@ func (w *worker) leave(returned bool) {
 		p.mu.Lock()
 		if w.running {
 			p.setBusy(p.busy - 1)
-			p.stats.Failed++
+			p.count(tristrand.Next{State: stateOf(w.job)})
 			p.stats.Restarts++
 		}
 	}
@@ -297,6 +303,15 @@ func (w *worker) leave(returned bool) {
 	delete(p.workers, w)
 	delete(p.abandoned, w)
 	p.replace() // unlocks
+}
+
+// stateOf returns what has become of a job that ended its goroutine: a function
+// given to OnDone may have done so after the job had succeeded.
+func stateOf(j tristrand.Job) tristrand.FutureState {
+	if f, ok := j.(interface{ State() tristrand.FutureState }); ok {
+		return f.State()
+	}
+	return tristrand.Failed
 }
 
 // breakDown fails everything that waits, because a worker cannot be made.
