@@ -38,6 +38,7 @@ func (d detached) sealed() {}
 func (d detached) ID() string               { return fmt.Sprintf("detached@%p", d) }
 func (d detached) Task() string             { return "" }
 func (d detached) Limits() Limits           { return Limits{} }
+func (d detached) State() FutureState       { return Failed } // asked for when Run did not return
 func (d detached) Context() context.Context { return context.Background() }
 func (d detached) Input() any               { return nil }
 func (d detached) NewOutput() any           { return new(struct{}) }

@@ -40,6 +40,8 @@ type Job interface {
 	// Task returns the task's name, "" for a closure.
 	Task() string
 	Limits() Limits
+	// State returns how far the job has come.
+	State() FutureState
 	// Context is the ctx of Submit.
 	Context() context.Context
 

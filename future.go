@@ -190,7 +190,7 @@ func (o *outcome) beWatched(under context.Context) (done bool) {
 // then nobody needs that, as an engine looks at the ctx when it gets to the job.
 func (o *outcome) needsContext(under context.Context) bool {
 	ctx := o.job.Context()
-	return ctx.Done() != nil && o.phase() == Pending && !same(under, ctx)
+	return ctx.Done() != nil && (o.phase() == Pending || o.job.Limits().Retries > 0) && !same(under, ctx)
 }
 
 func same(a, b context.Context) bool {

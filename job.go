@@ -83,7 +83,7 @@ func (c *call[In, Out]) Limits() Limits {
 func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
 	t := c.begin(strand.Current(ctx))
 	if t.n == 0 {
-		return Next{State: c.State()}
+		return Next{State: Cancelled} // nothing else settles a job that waits
 	}
 	returned := false
 	defer func() {
@@ -198,6 +198,10 @@ func (c *call[In, Out]) settled(n uint32, out Out, err error) Next {
 		if int(n) <= c.opts.limits.Retries && !final(err) && c.Context().Err() == nil && c.marks.Load()&unwanted == 0 {
 			next := Next{Again: true, After: c.opts.pause(int(n))}
 			c.again()
+			if ctx := c.Context(); ctx.Err() != nil { // it ended just now, and found nothing to cancel
+				c.cancelPending(strand.Err(ctx))
+				return Next{State: Cancelled}
+			}
 			return next
 		}
 		if len(failed) > 1 {

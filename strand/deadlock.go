@@ -1,6 +1,7 @@
 package strand
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,6 +91,41 @@ func (w Wait) refuse(on Resource, timed bool) error {
 	return newDeadlockError(nodes)
 }
 
+// A doom is what Recheck found of a wait.
+type doom struct {
+	seq uint64
+	err *DeadlockError
+}
+
+// Recheck refuses a wait that is parked if it can never be granted any more.
+// Whoever takes a strand out of a closed set calls it for the waits on the set:
+// the last to wait has seen a set that was not closed.
+func (w Wait) Recheck() {
+	s := w.s
+	e, ok := s.waiting()
+	if !ok || e.seq != w.seq || e.timed || s.kind == Nameless {
+		return
+	}
+	detect.Lock()
+	defer detect.Unlock()
+	nodes := s.walk(e.on, false)
+	if nodes == nil {
+		return
+	}
+	s.doom.Store(&doom{w.seq, newDeadlockError(nodes)})
+	if w.settle(over) {
+		s.wake()
+	}
+}
+
+// verdict returns what Recheck found, nil if the wait was not refused by it.
+func (w Wait) verdict() error {
+	if d := w.s.doom.Load(); d != nil && d.seq == w.seq && w.is(over) {
+		return d.err
+	}
+	return nil
+}
+
 // walk returns the strands that can be reached from s, which waits for on, if
 // all of them wait on closed sets, and nil otherwise. Every edge is looked at
 // twice: as no strand moves in between, there is a moment at which all of the
@@ -97,7 +133,7 @@ func (w Wait) refuse(on Resource, timed bool) error {
 func (s *Strand) walk(on Resource, ignoreDeadlines bool) []node {
 	nodes := []node{{ref: s.Ref(), s: s, e: edge{on: on}, from: -1}}
 	for i := 0; i < len(nodes); i++ {
-		rs, closed := nodes[i].e.on.Releasers(nil)
+		rs, closed := sorted(nodes[i].e.on)
 		if !closed || len(rs) == 0 {
 			return nil
 		}
@@ -125,12 +161,22 @@ func (s *Strand) walk(on Resource, ignoreDeadlines bool) []node {
 		if i > 0 && !n.still() {
 			return nil
 		}
-		rs, closed := n.e.on.Releasers(nil)
+		rs, closed := sorted(n.e.on)
 		if !closed || !slices.Equal(rs, n.rs) {
 			return nil
 		}
 	}
 	return nodes
+}
+
+// sorted returns the releasers of on in an order that two looks can be compared
+// in.
+func sorted(on Resource) ([]Releaser, bool) {
+	rs, closed := on.Releasers(nil)
+	slices.SortFunc(rs, func(a, b Releaser) int {
+		return cmp.Or(cmp.Compare(a.Ref.Process, b.Ref.Process), cmp.Compare(a.Ref.Strand, b.Ref.Strand))
+	})
+	return rs, closed
 }
 
 // look returns the node of a strand that waits.

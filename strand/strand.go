@@ -69,7 +69,8 @@ type Strand struct {
 	name   atomic.Pointer[string]
 	phase  atomic.Uint64 // of the current wait: its number<<2 | open, granted or over
 	ended  atomic.Bool
-	left   atomic.Int32 // locks that it held when it ended and nobody took since
+	left   atomic.Int32         // locks that it held when it ended and nobody took since
+	doom   atomic.Pointer[doom] // of a wait that Recheck has refused
 	park   chan struct{}
 	bubble int64 // the synctest bubble that park belongs to; 0 is none
 

@@ -82,15 +82,20 @@ func (w Wait) Grant() bool {
 	if !w.settle(granted) {
 		return false
 	}
+	s.wake()
+	return true
+}
+
+// wake makes the strand look at its wait, which has been settled.
+func (s *Strand) wake() {
 	if s.sched != nil {
 		s.sched.Ready(s)
-		return true
+		return
 	}
 	select { // a token says "look at the phase"; one is enough
 	case s.park <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // Cancel ends a wait that will not be parked. It returns false when a Grant
@@ -141,7 +146,7 @@ func (w Wait) parkFree(ctx context.Context, on Resource) error {
 			}
 		}
 	}
-	return nil
+	return w.verdict()
 }
 
 func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
@@ -159,6 +164,9 @@ func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 		defer stop()
 	}
 	s.sched.Park(s)
+	if err := w.verdict(); err != nil {
+		return err
+	}
 	if w.is(over) {
 		return w.timedOut(ctx, on)
 	}
