@@ -160,9 +160,15 @@ func (o *outcome) watchFirst(under context.Context, w strand.Wait) bool {
 			w.Grant()
 			return true
 		}
-		if o.state.CompareAndSwap(s, s&^claimBit|firstBit) {
-			return true
+		if !o.state.CompareAndSwap(s, s&^claimBit|firstBit) {
+			continue
 		}
+		if o.needsContext(under) { // it has become pending again
+			o.mu.Lock()
+			o.beWatched(under)
+			o.mu.Unlock()
+		}
+		return true
 	}
 }
 

@@ -212,6 +212,25 @@ func (c *call[In, Out]) settled(n uint32, out Out, err error) Next {
 	return Next{State: Failed}
 }
 
+// overtaken settles a job that has just been made pending again if it was told to
+// stop meanwhile. Otherwise it sees to it that those who wait are told when its
+// ctx ends, which nobody had to watch while it ran.
+func (c *call[In, Out]) overtaken() bool {
+	ctx := c.Context()
+	switch {
+	case c.marks.Load()&unwanted != 0:
+		return c.cancelPending(ErrCancelled) || c.isDone()
+	case ctx.Err() != nil:
+		return c.cancelPending(strand.Err(ctx)) || c.isDone()
+	case c.state.Load()&waitBits != 0:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.beWatched(nil)
+	default:
+		return false
+	}
+}
+
 // keep adds the error of a try to those before, and returns them.
 func (c *call[In, Out]) keep(err error) []error {
 	c.mu.Lock()
@@ -271,6 +290,7 @@ func (c *call[In, Out]) refuse(err error) {
 
 // Cancel settles a job that has not started, and asks one that runs to stop.
 func (c *call[In, Out]) Cancel(cause error) bool {
+	marked := false
 	for {
 		switch w := c.state.Load(); phaseOf(w) {
 		case Pending:
@@ -280,6 +300,12 @@ func (c *call[In, Out]) Cancel(cause error) bool {
 		case Running:
 			c.stop(tryOf(w), cause)
 			return false
+		case settling: // it may be about to be tried again
+			if marked {
+				return false // whoever settles it sees the mark
+			}
+			c.marks.Or(unwanted)
+			marked = true
 		case Cancelled:
 			return tryOf(w) == 1
 		default:
