@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -31,7 +32,7 @@ type Environment struct {
 func NewEnvironment(ctx context.Context, source string) Environment {
 	e := Environment{
 		Date: time.Now().UTC().Truncate(time.Second), Commit: commit(ctx, source),
-		CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.GOMAXPROCS(0), Memory: field("/proc/meminfo", "MemTotal"),
+		CPU: cmp.Or(field("/proc/cpuinfo", "model name"), "unknown processor"), Cores: runtime.GOMAXPROCS(0), Memory: field("/proc/meminfo", "MemTotal"),
 		OS: runtime.GOOS, Arch: runtime.GOARCH, Kernel: firstLine(ctx, "uname", "-sr"),
 		Load: Load(), Go: runtime.Version(), Versions: make(map[string]string),
 	}
@@ -43,8 +44,8 @@ func NewEnvironment(ctx context.Context, source string) Environment {
 		}
 	}
 	for _, tool := range []string{"python3", "xargs", "parallel"} {
-		if v := firstLine(ctx, tool, "--version"); v != "" {
-			e.Versions[tool] = v
+		if v := strings.Fields(firstLine(ctx, tool, "--version")); len(v) > 0 {
+			e.Versions[tool] = v[len(v)-1]
 		}
 	}
 	return e

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +109,37 @@ func TestTheJSONHasEverySampleAndNoFigureThatWasNotMeasured(t *testing.T) {
 	}
 	if start.Ratio != nil || *start.Ours.Median != 4.5e6 {
 		t.Errorf("the row without a peer is %+v", start)
+	}
+}
+
+func TestIntoReplacesWhatStandsBetweenTheMarks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "README.md")
+	before := "# Title\n\n" + beginMark + "old | table\n" + endMark + "\n\nThe end.\n"
+	if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := Document{Environment: Environment{Commit: "abc"}, Pairs: 9, Results: results()}
+	for range 2 { // again gives the same
+		if err := Into(file, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"# Title\n", "commit abc", "9 interleaved pairs", "| fire/pond | one empty job |", "| **lost by 50 %** |", "\nThe end.\n"} {
+		if strings.Count(string(got), want) != 1 {
+			t.Errorf("%q stands %d times in:\n%s", want, strings.Count(string(got), want), got)
+		}
+	}
+	if strings.Contains(string(got), "old") {
+		t.Errorf("the old table is still there:\n%s", got)
+	}
+	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Into(file, d); err == nil || !strings.Contains(err.Error(), "bench: begin") {
+		t.Errorf("a file without marks: %v", err)
 	}
 }

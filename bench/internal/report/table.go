@@ -206,8 +206,9 @@ func count(results []measure.Result) string {
 	return strings.Join(parts, ", ") + fmt.Sprintf("; %d have no bound", n[measure.Context])
 }
 
-// Header writes what the figures below depend on.
-func Header(w io.Writer, e Environment, pairs int, note string) error {
+// Header writes what the figures of a document depend on.
+func Header(w io.Writer, d Document) error {
+	e := d.Environment
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, commit %s\n", e.Date.Format("2006-01-02 15:04 MST"), e.Commit)
 	fmt.Fprintf(&b, "%s, %d cores used, %s, %s/%s, %s\n", e.CPU, e.Cores, e.Memory, e.OS, e.Arch, e.Kernel)
@@ -215,7 +216,10 @@ func Header(w io.Writer, e Environment, pairs int, note string) error {
 	for _, name := range slices.Sorted(maps.Keys(e.Versions)) {
 		fmt.Fprintf(&b, "%s %s\n", name, e.Versions[name])
 	}
-	fmt.Fprintf(&b, "load averages %s; %d interleaved pairs a row%s\n\n", e.Load, pairs, note)
-	_, err := io.WriteString(w, b.String())
+	fmt.Fprintf(&b, "load averages %s before, %s after; %d interleaved pairs a row", e.Load, e.LoadEnd, d.Pairs)
+	if d.Quick {
+		b.WriteString("; quick: not to be quoted")
+	}
+	_, err := io.WriteString(w, b.String()+"\n")
 	return err
 }
