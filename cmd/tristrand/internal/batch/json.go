@@ -47,9 +47,9 @@ func (r *run) render(j *job) error {
 		return err
 	}
 	r.reset(j)
-	j.buf.out.MemoryBytes = len(line)
-	_, err = j.buf.out.Write(line)
-	j.buf.out.MemoryBytes = r.streamBytes
+	j.out.MemoryBytes = len(line)
+	_, err = j.out.Write(line)
+	j.out.MemoryBytes = r.streamBytes
 	return err
 }
 
@@ -66,8 +66,8 @@ func encode(j *job) ([]byte, error) {
 	if j.outcome.Err != nil {
 		o.Error = j.outcome.Err.Error()
 	}
-	o.Stdout, o.Stdout64, o.StdoutBytes = stream(&j.buf.out)
-	o.Stderr, o.Stderr64, o.StderrBytes = stream(&j.buf.errs)
+	o.Stdout, o.Stdout64, o.StdoutBytes = stream(j.out)
+	o.Stderr, o.Stderr64, o.StderrBytes = stream(j.errs)
 	var w bytes.Buffer
 	enc := json.NewEncoder(&w)
 	enc.SetEscapeHTML(false)

@@ -34,7 +34,7 @@ func (r *run) report(j *job) {
 	}
 	if r.places == nil {
 		r.emit(j)
-	} else if err := r.order.add(j, r.emit); err != nil {
+	} else if err := r.order.add(j, r.emit, r.release); err != nil {
 		r.stopLocked(err, halt.Now)
 	}
 	if how := r.cfg.Halt.After(r.counts.Done, r.counts.Failed, r.counts.Total); how != halt.GoOn {
@@ -77,16 +77,16 @@ func (r *run) emit(j *job) {
 }
 
 func (r *run) prints(j *job) bool {
-	return j.outcome.Err != nil || (j.buf != nil && j.buf.out.Len()+j.buf.errs.Len() > 0)
+	return j.outcome.Err != nil || (j.out != nil && j.out.Len()+j.errs.Len() > 0)
 }
 
 func (r *run) print(j *job) error {
-	if j.buf != nil {
-		if _, err := j.buf.out.WriteTo(r.cfg.Stdout); err != nil {
+	if j.out != nil {
+		if _, err := j.out.WriteTo(r.cfg.Stdout); err != nil {
 			return err
 		}
 		// Nothing can be told to one whose standard error is gone.
-		_, _ = j.buf.errs.WriteTo(r.cfg.Stderr)
+		_, _ = j.errs.WriteTo(r.cfg.Stderr)
 	}
 	if why := j.outcome.Err; why != nil && !r.cfg.JSON {
 		r.tell("job %d (%s): %v", j.seq, clip(r.lineOf(j)), why)
@@ -170,17 +170,25 @@ func (o *order) advance(emit func(*job)) {
 }
 
 // add prints a job, if it is its turn, and those that waited for it; otherwise
-// it keeps what the job has to print.
-func (o *order) add(j *job, emit func(*job)) error {
+// it keeps what the job has to print, and the job's buffers are free again.
+func (o *order) add(j *job, emit func(*job), free func(*streams)) error {
 	o.put(j.seq, j)
 	o.advance(emit)
-	if _, waits := o.waiting[j.seq]; !waits || j.buf == nil {
+	if _, waits := o.waiting[j.seq]; !waits || j.out == nil {
 		return nil
 	}
-	if err := o.backlog.Hold(&j.buf.out); err != nil {
+	out, err := o.backlog.Hold(j.out)
+	if err != nil {
 		return err
 	}
-	return o.backlog.Hold(&j.buf.errs)
+	errs, err := o.backlog.Hold(j.errs)
+	if err != nil {
+		return err
+	}
+	j.out, j.errs = out, errs
+	free(j.buf)
+	j.buf = nil
+	return nil
 }
 
 // flush prints all that wait.

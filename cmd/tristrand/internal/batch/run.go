@@ -30,8 +30,10 @@ type job struct {
 	start   time.Time // of the last try
 	took    time.Duration
 	outcome Outcome
-	buf     *streams // nil if jobs print for themselves
-	printed int64    // bytes of its standard output
+	buf     *streams      // the run's, on loan; nil if the job has none
+	out     *spool.Buffer // in buf or in the backlog; nil if jobs print for themselves
+	errs    *spool.Buffer
+	printed int64 // bytes of its standard output
 }
 
 type streams struct{ out, errs spool.Buffer }
@@ -209,25 +211,22 @@ func (r *run) do(ctx context.Context, j *job) (struct{}, error) {
 	if r.stopping() {
 		return struct{}{}, nil // not started
 	}
-	var out, errs *spool.Buffer
-	if !r.cfg.Ungroup {
-		if j.buf == nil {
-			j.buf = r.free.Get().(*streams)
-		}
-		out, errs = &j.buf.out, &j.buf.errs
+	if !r.cfg.Ungroup && j.buf == nil {
+		j.buf = r.free.Get().(*streams)
+		j.out, j.errs = &j.buf.out, &j.buf.errs
 	}
 	r.running(1)
 	j.tries++
 	j.start = time.Now()
-	j.outcome = r.cfg.Work.Do(ctx, j.input, out, errs)
+	j.outcome = r.cfg.Work.Do(ctx, j.input, j.out, j.errs)
 	j.took = time.Since(j.start)
 	r.running(-1)
 	if j.outcome.failed() && !j.outcome.Stopped && !j.outcome.Fatal && j.tries <= r.cfg.Retries && !r.stopping() {
 		r.reset(j)
 		return struct{}{}, errAgain
 	}
-	if j.buf != nil {
-		j.printed = j.buf.out.Len()
+	if j.out != nil {
+		j.printed = j.out.Len()
 	}
 	if r.cfg.JSON && !j.outcome.Stopped && !j.outcome.Fatal {
 		if err := r.render(j); err != nil {
@@ -250,21 +249,25 @@ func (r *run) running(n int) {
 	r.mu.Unlock()
 }
 
+// reset empties what a job has printed.
 func (r *run) reset(j *job) {
-	if j.buf != nil {
-		j.buf.out.Reset()
-		j.buf.errs.Reset()
+	if j.out != nil {
+		j.out.Reset()
+		j.errs.Reset()
 	}
 }
 
-// recycle takes back a job's buffers.
+// recycle is the end of a job.
 func (r *run) recycle(j *job) {
+	r.reset(j)
 	if j.buf != nil {
-		r.reset(j)
-		r.free.Put(j.buf)
-		j.buf = nil
+		r.release(j.buf)
 	}
+	j.buf, j.out, j.errs = nil, nil, nil
 }
+
+// release takes back buffers that are empty.
+func (r *run) release(s *streams) { r.free.Put(s) }
 
 // result is called once nothing runs.
 func (r *run) result() (Counts, error) {

@@ -5,10 +5,10 @@ import (
 	"os"
 )
 
-// A Backlog takes over buffers whose turn has not come, so that neither memory
+// A Backlog takes over what buffers keep whose turn has not come, so that neither memory
 // nor descriptors grow with the number of jobs that wait. The zero value holds
 // everything in its file. It is for one goroutine at a time, and so are the
-// buffers that it holds.
+// buffers that it gives out.
 type Backlog struct {
 	MemoryBytes int // of all buffers together that may stay in memory
 	Files       int // of buffers that may keep a file of their own
@@ -27,30 +27,32 @@ type section struct {
 	own    *os.File
 }
 
-// Hold takes over what b keeps. b can be written out and reset as before; it
-// gives up its memory, which belongs to the backlog from now on.
-func (l *Backlog) Hold(b *Buffer) error {
+// Hold takes over what b keeps and returns the buffer that it is in from now
+// on, to be written out and reset. b is empty then, as after Reset.
+func (l *Backlog) Hold(b *Buffer) (*Buffer, error) {
+	if b.size == 0 {
+		return &Buffer{}, nil
+	}
 	s := &section{of: l}
 	switch {
-	case b.size == 0 || b.part != nil:
-		return nil
 	case b.file != nil && l.files < l.Files:
 		l.files++
-		s.own = b.file
+		s.own, b.file = b.file, nil
 	case b.file == nil && l.held+len(b.mem) <= l.MemoryBytes:
 		l.held += len(b.mem)
-		s.mem = append(make([]byte, 0, len(b.mem)), b.mem...)
+		if cap(b.mem) > 2*len(b.mem) {
+			s.mem = append(make([]byte, 0, len(b.mem)), b.mem...)
+		} else {
+			s.mem, b.mem = b.mem, nil
+		}
 	default:
 		if err := l.append(s, b); err != nil {
-			return err
-		}
-		if b.file != nil {
-			discard(b.file)
+			return nil, err
 		}
 	}
-	b.file, b.part = nil, s
-	b.mem = b.mem[:0]
-	return nil
+	held := &Buffer{part: s, size: b.size}
+	b.Reset()
+	return held, nil
 }
 
 // append copies b to the end of the file.

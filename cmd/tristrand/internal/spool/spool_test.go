@@ -52,9 +52,14 @@ func TestStreamsComeOutAsTheyWentIn(t *testing.T) {
 				s.want = append(s.want, p...)
 			}
 			if rapid.Bool().Draw(t, "hold") {
-				if err := backlog.Hold(s.b); err != nil {
+				held, err := backlog.Hold(s.b)
+				if err != nil || s.b.Len() != 0 {
+					t.Fatal(err, s.b.Len())
+				}
+				if _, err := s.b.Write([]byte("the next job's")); err != nil {
 					t.Fatal(err)
 				}
+				s.b = held
 			}
 			all = append(all, s)
 		}
@@ -102,10 +107,11 @@ func TestNothingIsLeftInTheFileSystem(t *testing.T) {
 	if _, err := b.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Hold(&b); err != nil {
+	held, err := l.Hold(&b)
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.Reset()
+	held.Reset()
 	l.Close()
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
