@@ -2,10 +2,10 @@
 // they compare.
 //
 // A [Row] names ours, the peer, what stands beside them as the floor, and the
-// bound that is asked for. [Runner.Run] measures it: in pairs, A B B A A B …,
-// so that what the machine does meanwhile falls on both alike, and from the
-// ratio of each pair come the median and its 90 % interval. The bound is judged
-// by [Bound.Judge].
+// bound that is asked for. [Runner.Run] measures it: in pairs whose order
+// alternates, so that what the machine does meanwhile falls on both alike. From
+// the ratio of each pair come the median and its 90 % interval. The bound is
+// judged by [Bound.Judge].
 //
 // # Trials
 //

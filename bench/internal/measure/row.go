@@ -72,7 +72,7 @@ type Impl struct {
 	Name string
 
 	// Open prepares a trial. ctx is that of the strand that calls. An error
-	// that is a [Missing] leaves the row out.
+	// that is a [MissingError] leaves the row out.
 	Open func(ctx context.Context) (Trial, error)
 
 	// N is how often a run does the work; 0 is as often as makes the run last
@@ -80,10 +80,10 @@ type Impl struct {
 	N int
 }
 
-// Missing is what the machine lacks for a row.
-type Missing string
+// A MissingError says what the machine lacks for a row.
+type MissingError string
 
-func (m Missing) Error() string { return string(m) }
+func (m MissingError) Error() string { return string(m) }
 
 // A Row is one comparison.
 type Row struct {

@@ -66,7 +66,7 @@ func (r Runner) Run(ctx context.Context, row Row) (Result, error) {
 	own, leave := strand.Adopt(context.WithoutCancel(ctx), "bench")
 	defer leave()
 	err := r.pairs(ctx, own, &res)
-	var missing Missing
+	var missing MissingError
 	switch {
 	case ctx.Err() != nil:
 		return res, context.Cause(ctx)

@@ -122,7 +122,7 @@ func TestAllocationsBeyondTheBoundLoseARowThatIsFast(t *testing.T) {
 func TestWhatTheMachineLacksLeavesTheRowOut(t *testing.T) {
 	var log []string
 	none := Impl{Name: "B", Open: func(context.Context) (Trial, error) {
-		return Trial{}, fmt.Errorf("opening: %w", Missing("python3 is not installed"))
+		return Trial{}, fmt.Errorf("opening: %w", MissingError("python3 is not installed"))
 	}}
 	res, err := Runner{}.Run(t.Context(), Row{Ours: fake("A", 1, &log), Peer: none})
 	if err != nil || res.Verdict != LeftOut || !strings.Contains(res.Why, "python3 is not installed") {

@@ -63,11 +63,10 @@ func Table(w io.Writer, results []measure.Result) error {
 		if n > 0 && group(results[n-1]) != groupBefore(results, n-1) {
 			b.WriteString(strings.Repeat("─", sum(width)+2*(len(width)-1)) + "\n")
 		}
-		line := ""
 		for i, c := range cells {
-			line += pad(c, width[i], columns[i].right) + "  "
+			cells[i] = pad(c, width[i], columns[i].right)
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(strings.Join(cells, "  "), " ") + "\n")
 	}
 	b.WriteString("\n" + count(results) + "\n")
 	_, err := io.WriteString(w, b.String())

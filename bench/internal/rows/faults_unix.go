@@ -14,5 +14,5 @@ func faults(p *os.ProcessState) int64 {
 	if !ok {
 		return 0
 	}
-	return int64(usage.Minflt)
+	return int64(usage.Minflt) //nolint:unconvert // it is int32 on some
 }

@@ -57,7 +57,7 @@ type Footprint struct {
 func child(o Options, name, side string, figure func(Footprint) float64) measure.Impl {
 	return measure.Impl{Name: name, N: 1, Open: func(ctx context.Context) (measure.Trial, error) {
 		if _, err := resident("VmHWM"); err != nil {
-			return measure.Trial{}, measure.Missing(err.Error())
+			return measure.Trial{}, measure.MissingError(err.Error())
 		}
 		return measure.Trial{Run: func(int) (float64, error) {
 			out, err := exec.CommandContext(ctx, o.Self, "-child", side, strconv.Itoa(o.MapJobs)).Output()

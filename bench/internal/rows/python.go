@@ -23,7 +23,7 @@ func python(name, row string) measure.Impl {
 	return measure.Impl{Name: name, Open: func(context.Context) (measure.Trial, error) {
 		path, err := exec.LookPath("python3")
 		if err != nil {
-			return measure.Trial{}, measure.Missing("python3 is not installed")
+			return measure.Trial{}, measure.MissingError("python3 is not installed")
 		}
 		cmd := exec.Command(path, "-c", script)
 		var stderr strings.Builder

@@ -36,7 +36,7 @@ func benchmark(b *testing.B, impl measure.Impl) {
 	ctx, leave := strand.Adopt(context.WithoutCancel(b.Context()), "bench") // as the table does
 	defer leave()
 	t, err := impl.Open(ctx)
-	if errors.As(err, new(measure.Missing)) {
+	if errors.As(err, new(measure.MissingError)) {
 		b.Skip(err)
 	}
 	if err != nil {

@@ -30,7 +30,7 @@ func work(t *testing.T, impl measure.Impl) {
 	ctx, leave := strand.Adopt(t.Context(), "test")
 	defer leave()
 	trial, err := impl.Open(ctx)
-	if errors.As(err, new(measure.Missing)) {
+	if errors.As(err, new(measure.MissingError)) {
 		t.Skip(err)
 	}
 	if err != nil {
