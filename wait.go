@@ -34,6 +34,13 @@ const (
 func Wait[F Waitable](ctx context.Context, when When, fs ...F) (done, pending []F, err error) {
 	fs = unique(fs)
 	s := strand.Enter(ctx, strand.Op{Verb: "wait"})
+	if when == AllCompleted { // one after another, and not all again at each end
+		for i := 0; i < len(fs) && err == nil; i++ {
+			if !isDone(fs[i]) {
+				err = await(ctx, s, fs[i:i+1])
+			}
+		}
+	}
 	for {
 		done, pending = nil, nil
 		failed := false
@@ -51,11 +58,7 @@ func Wait[F Waitable](ctx context.Context, when When, fs ...F) (done, pending []
 		if err != nil {
 			return done, pending, err
 		}
-		if when == AllCompleted {
-			err = await(ctx, s, pending[:1])
-		} else {
-			err = await(ctx, s, pending)
-		}
+		err = await(ctx, s, pending)
 	}
 }
 
