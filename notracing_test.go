@@ -1,0 +1,5 @@
+//go:build !race
+
+package tristrand_test
+
+const racing = false
