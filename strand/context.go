@@ -120,11 +120,10 @@ func (c *Context) Done() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.done == nil {
-		st.done = make(chan struct{})
-		if st.err != nil {
-			close(st.done)
+		if c.watchParent(st); st.err != nil {
+			st.done = closedChan
 		} else {
-			c.watchParent(st)
+			st.done = make(chan struct{})
 		}
 	}
 	return st.done
@@ -136,38 +135,45 @@ func (c *Context) AfterFunc(f func()) (stop func() bool) {
 	if c.watched().plain {
 		return context.AfterFunc(c.parent, f)
 	}
-	return c.add(&watcher{f: f})
+	stop, ended := c.add(&watcher{f: f})
+	if ended {
+		go f()
+	}
+	return stop
 }
 
-// onEnd runs f once ctx has ended. When ctx and its forebears up to the one
-// that ends are all Contexts, f runs on the goroutine that ends it, so that a
-// scheduler sees it on its turn; otherwise in a goroutine of its own.
-func onEnd(ctx context.Context, f func()) (stop func() bool) {
-	c, ok := ctx.(*Context)
-	for ok && c.watched().plain {
-		ctx = c.parent
-		c, ok = ctx.(*Context)
+// onEnd runs f once ctx ends, unless it has ended already. When ctx ends with a
+// Context, itself or one that it was derived from, f runs on the goroutine that
+// ends that one, so that a scheduler sees it on its turn; otherwise in a
+// goroutine of its own.
+func onEnd(ctx context.Context, f func()) (stop func() bool, ended bool) {
+	for {
+		c, ok := ctx.(*Context)
+		if !ok { // it may only add values to one
+			c, ok = ctx.Value(strandKey{}).(*Context)
+			ok = ok && c.Done() == ctx.Done()
+		}
+		switch {
+		case !ok:
+			return context.AfterFunc(ctx, f), false
+		case c.watched().plain:
+			ctx = c.parent
+		default:
+			return c.add(&watcher{f: f, inline: true})
+		}
 	}
-	if !ok {
-		return context.AfterFunc(ctx, f)
-	}
-	return c.add(&watcher{f: f, inline: true})
 }
 
-func (c *Context) add(w *watcher) (stop func() bool) {
+// add has w told of the end of c, unless c has ended already.
+func (c *Context) add(w *watcher) (stop func() bool, ended bool) {
 	st := c.watched()
 	st.mu.Lock()
-	ended := st.err != nil
-	if !ended {
-		st.after = append(st.after, w)
-		c.watchParent(st)
+	defer st.mu.Unlock()
+	if c.watchParent(st); st.err != nil {
+		return func() bool { return false }, true
 	}
-	st.mu.Unlock()
-	if ended {
-		w.run()
-		return func() bool { return false }
-	}
-	return func() bool { return st.forget(w) }
+	st.after = append(st.after, w)
+	return func() bool { return st.forget(w) }, false
 }
 
 func (w *watcher) run() {
@@ -193,17 +199,21 @@ func (st *contextState) forget(w *watcher) bool {
 	return false
 }
 
-// watchParent makes the end of the parent this one's. The caller holds st.mu.
+// watchParent makes the end of the parent this one's, at once if it has ended.
+// The caller holds st.mu.
 func (c *Context) watchParent(st *contextState) {
-	if st.stop != nil || c.parent.Done() == nil {
-		return
-	}
 	parent := c.parent
-	if err := Err(parent); err != nil { // onEnd would call back at once
-		st.stop = context.AfterFunc(parent, func() { c.End(err) })
+	if st.err != nil || st.stop != nil || parent.Done() == nil {
 		return
 	}
-	st.stop = onEnd(parent, func() { c.End(Err(parent)) })
+	ended := parent.Err() != nil
+	if !ended {
+		st.stop, ended = onEnd(parent, func() { c.End(Err(parent)) })
+	}
+	if ended {
+		st.err, st.stop = Err(parent), nil
+		st.over.Store(true)
+	}
 }
 
 // End ends the context with err and reports whether it was the first to do so.

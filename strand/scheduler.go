@@ -108,6 +108,10 @@ func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context
 	c := new(Context)
 	c.Init(ctx)
 	c.Bind(s, time.Now().Add(d))
+	if d <= 0 {
+		c.End(context.DeadlineExceeded)
+		return c, func() {}
+	}
 	stop := s.sched.After(d, func() { c.End(context.DeadlineExceeded) })
 	return c, func() {
 		stop()

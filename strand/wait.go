@@ -156,11 +156,15 @@ func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 			return w.timedOut(ctx, on)
 		}
 	} else if ctx.Done() != nil {
-		stop := onEnd(ctx, func() {
+		end := func() {
 			if w.settle(over) {
 				s.sched.Ready(s)
 			}
-		})
+		}
+		stop, ended := onEnd(ctx, end)
+		if ended {
+			end()
+		}
 		defer stop()
 	}
 	s.sched.Park(s)
