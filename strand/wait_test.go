@@ -113,7 +113,7 @@ func TestInvariant1AReadyBeforeParkIsKept(t *testing.T) {
 // What comes too late for one wait must not settle the next.
 func TestInvariant1ALateEndDoesNotSettleTheNextWait(t *testing.T) {
 	check := func(t *testing.T, ctx context.Context) {
-		for range many(3000) {
+		for range many(500) {
 			child, cancel := context.WithCancel(ctx)
 			s, g := strand.Current(ctx), new(gate)
 			first := s.NewWait()
