@@ -38,7 +38,7 @@ func results() []measure.Result {
 		},
 		{
 			Row:     measure.Row{Name: "fire/python", What: "one empty job", Ours: side("thread.Pool"), Peer: side("python")},
-			Verdict: measure.LeftOut, Why: "python3 is not installed",
+			Verdict: measure.LeftOut, Why: "python3 is\nnot installed",
 		},
 		{
 			Row: measure.Row{

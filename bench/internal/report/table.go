@@ -172,7 +172,7 @@ func verdict(r measure.Result) string {
 	case r.Verdict == measure.Context:
 		return "–"
 	case r.Why != "":
-		return v + ": " + r.Why
+		return v + ": " + strings.Join(strings.Fields(r.Why), " ")
 	case r.By > 0:
 		return fmt.Sprintf("%s by %.0f %%", v, r.By*100)
 	}

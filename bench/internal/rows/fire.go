@@ -47,6 +47,7 @@ func fire() []measure.Row {
 	context.Bound, context.Allocs = measure.Bound{}, 0
 	rows = append(rows, against(context,
 		goroutines(), semaphoreGo(workers), channelPool(workers), python("python-executor", "fire"))...)
+	rows = append(rows, own(workers)...)
 	closure := context
 	closure.Name, closure.Ours = "fire-closure", oursGo(workers)
 	closure.What = "as fire, by tristrand.Go with a closure"
