@@ -3,8 +3,6 @@ package tristrand
 import (
 	"context"
 	"time"
-
-	"github.com/tristrand/tristrand/strand"
 )
 
 // An Executor runs jobs. Its methods are safe for concurrent use. One that is
@@ -26,11 +24,17 @@ type Executor interface {
 	Stats() Stats
 }
 
-// An Abandoner is an Executor that wants to know when a job's time is up whose
-// function cannot be stopped: the strand that runs it is lost until the
-// function returns.
-type Abandoner interface {
-	Abandoned(j Job, by strand.ID, next Next)
+// A Worker is the ctx that an engine of this process may give to Job.Run, if it
+// wants to be told more than Run's result. Its strand is the one that runs.
+type Worker interface {
+	context.Context
+	// Settled is called by Run, if somebody waits for the job, just before its
+	// outcome is made known: the worker is as good as free, and whoever is woken
+	// shall find it so.
+	Settled(j Job, next Next)
+	// Abandoned is called, on another goroutine, when the job's time is up: the
+	// job is settled, and the worker lost until Run returns.
+	Abandoned(j Job, next Next)
 }
 
 // A Job is one call of a task, as engines see it.

@@ -28,6 +28,7 @@ type try struct {
 	n     uint32 // from 1; 0 is none
 	ctx   *strand.Context
 	timer func() bool // nil if it has no time limit
+	by    Worker      // nil if the engine does not want to be told
 }
 
 func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *settings) *call[In, Out] {
@@ -81,7 +82,7 @@ func (c *call[In, Out]) Limits() Limits {
 
 // Run starts the job, calls the function, recovers and finishes.
 func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
-	t := c.begin(strand.Current(ctx))
+	t := c.begin(ctx)
 	if t.n == 0 {
 		return Next{State: Cancelled} // nothing else settles a job that waits
 	}
@@ -115,9 +116,9 @@ func (c *call[In, Out]) invoke(ctx context.Context) (out Out, err error) {
 	return out, err
 }
 
-// begin starts the next try on s. It returns none if the job has been settled,
+// begin starts the next try on the worker of ctx. It returns none if the job has been settled,
 // as it is here when its ctx has ended.
-func (c *call[In, Out]) begin(s *strand.Strand) try {
+func (c *call[In, Out]) begin(ctx context.Context) try {
 	if parent := c.Context(); parent.Err() != nil {
 		c.cancelPending(strand.Err(parent))
 		return try{}
@@ -126,7 +127,9 @@ func (c *call[In, Out]) begin(s *strand.Strand) try {
 	if phaseOf(w) != Pending {
 		return try{}
 	}
+	s := strand.Current(ctx)
 	t := try{n: tryOf(w), ctx: &c.ctx}
+	t.by, _ = ctx.(Worker)
 	if t.n == 1 {
 		c.runner = s.ID()
 	} else {
@@ -151,26 +154,28 @@ func (c *call[In, Out]) begin(s *strand.Strand) try {
 		return try{}
 	}
 	if limit > 0 {
-		t.timer = c.limit(t.n, t.ctx, s, limit)
+		t.timer = c.limit(s, t, limit)
 	}
 	return t
 }
 
 // limit sees to it that a try is given up when its time is up.
-func (c *call[In, Out]) limit(n uint32, ctx *strand.Context, s *strand.Strand, d time.Duration) (stop func() bool) {
-	return s.After(d, func() { c.expire(n, ctx, s.ID()) })
+func (c *call[In, Out]) limit(s *strand.Strand, t try, d time.Duration) (stop func() bool) {
+	return s.After(d, func() { c.expire(t) })
 }
 
 // expire settles a try whose time is up.
-func (c *call[In, Out]) expire(n uint32, ctx *strand.Context, by strand.ID) {
-	if !c.claim(n, Running) {
+func (c *call[In, Out]) expire(t try) {
+	if !c.claim(t.n, Running) {
 		return
 	}
-	ctx.End(ErrTimeout)
+	t.ctx.End(ErrTimeout)
+	by := t.by
+	t.by = nil
 	var none Out
-	next := c.settled(n, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
-	if a, ok := c.ex.(Abandoner); ok {
-		a.Abandoned(c, by, next)
+	next := c.settled(t, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
+	if by != nil {
+		by.Abandoned(c, next)
 	}
 }
 
@@ -183,23 +188,24 @@ func (c *call[In, Out]) settle(t try, out Out, err error) Next {
 		}
 	} // otherwise nobody else can settle it
 	t.ctx.End(context.Canceled)
-	return c.settled(t.n, out, err)
+	return c.settled(t, out, err)
 }
 
 // settled publishes the outcome of a try that is the caller's to settle, or
 // makes the job pending again for another one.
-func (c *call[In, Out]) settled(n uint32, out Out, err error) Next {
+func (c *call[In, Out]) settled(t try, out Out, err error) Next {
+	next := Next{State: Succeeded}
 	if err == nil {
+		c.announce(t, next)
 		c.publish(out, nil, Succeeded)
-		return Next{State: Succeeded}
+		return next
 	}
 	if c.opts != nil && c.opts.limits.Retries > 0 {
 		failed := c.keep(err)
-		if int(n) <= c.opts.limits.Retries && !final(err) && c.Context().Err() == nil && c.marks.Load()&unwanted == 0 {
-			next := Next{Again: true, After: c.opts.pause(int(n))}
+		if int(t.n) <= c.opts.limits.Retries && !final(err) && c.Context().Err() == nil && c.marks.Load()&unwanted == 0 {
+			next := Next{Again: true, After: c.opts.pause(int(t.n))}
 			c.again()
-			if ctx := c.Context(); ctx.Err() != nil { // it ended just now, and found nothing to cancel
-				c.cancelPending(strand.Err(ctx))
+			if c.overtaken() {
 				return Next{State: Cancelled}
 			}
 			return next
@@ -208,8 +214,17 @@ func (c *call[In, Out]) settled(n uint32, out Out, err error) Next {
 			err = errors.Join(failed...)
 		}
 	}
+	next.State = Failed
+	c.announce(t, next)
 	c.publish(out, err, Failed)
-	return Next{State: Failed}
+	return next
+}
+
+// announce tells the worker that somebody is about to be woken.
+func (c *call[In, Out]) announce(t try, next Next) {
+	if t.by != nil && c.state.Load()&waitBits != 0 {
+		t.by.Settled(c, next)
+	}
 }
 
 // overtaken settles a job that has just been made pending again if it was told to
@@ -277,7 +292,7 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 		c.publish(value, err, Cancelled)
 		return Next{State: Cancelled}
 	}
-	return c.settled(n, value, err)
+	return c.settled(try{n: n}, value, err)
 }
 
 // refuse settles a job that was not accepted.

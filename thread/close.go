@@ -108,7 +108,7 @@ func (p *Pool) waitEmpty(ctx context.Context) error {
 	}
 	on := strand.Resource(p)
 	for w := range p.workers {
-		if w.running && w.s.Load() == s {
+		if w.job != nil && w.s == s {
 			on = ownEnd{p, s}
 		}
 	}
@@ -138,7 +138,7 @@ func (p *Pool) stop(cause error) []string {
 	p.stats.Cancelled += uint64(len(dropped))
 	var running []tristrand.Job
 	for w := range p.workers {
-		if w.job != nil {
+		if w.job != nil && !isOver(w.job) {
 			running = append(running, w.job)
 		}
 	}
@@ -154,6 +154,13 @@ func (p *Pool) stop(cause error) []string {
 		names = append(names, j.ID())
 	}
 	return names
+}
+
+// isOver reports whether a job has its outcome, although its worker may not have
+// got round to saying so. One that nobody waits for has none.
+func isOver(j tristrand.Job) bool {
+	_, waited := j.(tristrand.Waitable)
+	return waited && j.State() > tristrand.Running
 }
 
 // Terminate refuses new jobs, drops what is queued, asks what runs to stop, and

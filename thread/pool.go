@@ -58,7 +58,7 @@ type Pool struct {
 	workers   map[*worker]struct{}
 	idle      []*worker
 	busy      int
-	spinning  bool // a worker is looking for a job
+	looking   bool // a worker looks for a job before it waits
 	abandoned map[*worker]struct{}
 	delayed   map[tristrand.Job]func() bool // to be tried again; the stop of their timers
 	closing   bool
@@ -73,9 +73,9 @@ type Pool struct {
 }
 
 var (
-	_ tristrand.Executor  = (*Pool)(nil)
-	_ tristrand.Abandoner = (*Pool)(nil)
-	_ strand.Resource     = (*Pool)(nil)
+	_ tristrand.Executor = (*Pool)(nil)
+	_ tristrand.Worker   = (*worker)(nil)
+	_ strand.Resource    = (*Pool)(nil)
 )
 
 // The defaults of the fields.
@@ -215,7 +215,7 @@ func (p *Pool) refusal() error {
 // enqueue queues j, wakes or starts a worker, and unlocks mu.
 func (p *Pool) enqueue(j tristrand.Job) {
 	p.queue.push(j)
-	if p.spinning && p.queue.len() == 1 {
+	if p.looking && p.queue.len() == 1 {
 		p.mu.Unlock()
 		return
 	}
@@ -276,10 +276,10 @@ func (p *Pool) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 		return buf, false
 	}
 	for w := range p.workers {
-		if !w.running {
+		if w.job == nil {
 			return buf, false
 		}
-		buf = append(buf, strand.Releaser{Ref: w.s.Load().Ref()})
+		buf = append(buf, strand.Releaser{Ref: w.s.Ref()})
 	}
 	return buf, len(p.workers) > 0
 }
