@@ -128,7 +128,7 @@ func (x *trial) closeAll(ctx context.Context) {
 		if err != nil && !x.closedLate {
 			x.Errorf("Close at the end of the rule: %v", err)
 		}
-		if st := ex.Stats(); st.Queued != 0 || st.Busy != 0 {
+		if st := ex.Stats(); err == nil && (st.Queued != 0 || st.Busy != 0) {
 			x.Errorf("after Close the executor counts %+v, want nothing queued or running", st)
 		}
 	}

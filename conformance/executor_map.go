@@ -180,9 +180,7 @@ func mapEndless(ctx context.Context, x *trial) {
 				break
 			}
 		}
-		if st := ex.Stats(); st.Queued != 0 {
-			x.Errorf("%s: %d jobs are queued after the end", w.name, st.Queued)
-		}
+		x.until(ctx, "the end of what was cancelled", func() bool { return ex.Stats().Queued == 0 })
 	}
 }
 
@@ -227,13 +225,17 @@ func mapStop(ctx context.Context, x *trial) {
 	for i, mapper := range mappers(taskHold) {
 		ex := x.open(ctx, 2, 8)
 		names := []string{fmt.Sprint("first ", i), fmt.Sprint("running ", i), fmt.Sprint("third ", i), fmt.Sprint("fourth ", i)}
-		x.release(names[0])
 		before := len(x.lines())
+		p := x.start(ctx, "releaser", func(ctx context.Context) error {
+			x.untilBegan(ctx, names[1])
+			x.release(names[0])
+			return nil
+		})
 		for v, err := range mapper(ctx, ex, x.holds(names...), tristrand.Buffer(4)) {
 			x.must(err, v)
-			x.untilBegan(ctx, names[1])
 			break
 		}
+		x.joinAll(ctx, p)
 		lines := x.lines()[before:]
 		began := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, "begin ") })
 		if !x.CanKill && 2*len(began) != len(lines) {
@@ -241,7 +243,7 @@ func mapStop(ctx context.Context, x *trial) {
 		}
 		x.must(ex.Close(ctx), "Close")
 		equal(x, "what ran in the end", x.lines()[before:], lines)
-		if st := ex.Stats(); st.Submitted != 4 || st.Succeeded != 1 || st.Failed+st.Cancelled != 3 || int(st.Succeeded+st.Failed) != len(began) {
+		if st := ex.Stats(); st.Submitted > 4 || st.Succeeded != 1 || st.Failed+st.Cancelled != st.Submitted-1 || int(st.Succeeded+st.Failed) != len(began) {
 			x.Errorf("of four jobs, the first one taken, the executor counts %+v; what ran: %v", st, lines)
 		}
 	}
