@@ -220,9 +220,10 @@ func (c *call[In, Out]) settled(t try, out Out, err error) Next {
 	return next
 }
 
-// announce tells the worker that somebody is about to be woken.
+// announce tells the worker that somebody is about to be woken, unless functions
+// given to OnDone are to be called first: the worker is not free before them.
 func (c *call[In, Out]) announce(t try, next Next) {
-	if t.by != nil && c.state.Load()&waitBits != 0 {
+	if t.by != nil && c.state.Load()&waitBits == firstBit {
 		t.by.Settled(c, next)
 	}
 }
