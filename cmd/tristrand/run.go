@@ -42,7 +42,7 @@ type runCmd struct {
 }
 
 // Help is shown by "tristrand run --help".
-func (runCmd) Help() string {
+func (*runCmd) Help() string {
 	return `Examples:
 
   tristrand run -- gzip -9 ::: *.log

@@ -209,7 +209,7 @@ func peakBytes(cmd *exec.Cmd) int64 {
 	if runtime.GOOS == "darwin" {
 		unit = 1
 	}
-	return int64(usage.Maxrss) * unit
+	return usage.Maxrss * unit
 }
 
 // count runs a command and returns how much it printed.
@@ -312,5 +312,37 @@ func TestKeepOrderBehindASlowJob(t *testing.T) {
 	}
 	if peak := peakBytes(cmd); peak > 400<<20 {
 		t.Errorf("%d bytes in memory", peak)
+	}
+}
+
+// Ctrl-C stops the jobs even while nobody takes the output that is being
+// printed.
+func TestInterruptWhileOutputIsHeldUp(t *testing.T) {
+	dir := t.TempDir()
+	cmd := tristrand(dir, "-j", "2", "--", "sh", "-c", `if [ {} = 1 ]; then head -c 1000000 /dev/zero; else echo $$ >>pids; exec sleep 100; fi`, ":::", "1", "2")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	pids := filepath.Join(dir, "pids")
+	waitFor(t, pids, 1)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range lines(t, pids) {
+		awaitGone(t, pid)
+	}
+	if n, err := io.Copy(io.Discard, out); n != 999_999 || err != nil {
+		t.Errorf("%d more bytes, %v", n, err)
+	}
+	_ = cmd.Wait() // its code is looked at
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupt {
+		t.Errorf("exit code %d", code)
 	}
 }

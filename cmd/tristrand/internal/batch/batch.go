@@ -164,7 +164,7 @@ func Run(ctx context.Context, kill <-chan struct{}, cfg Config) (Counts, error) 
 		}
 		cfg.Inputs = counted
 	}
-	r := newRun(ctx, cfg)
+	r, taking, jobs := newRun(ctx, cfg)
 	defer r.end()
 	watched := make(chan struct{})
 	go func() {
@@ -175,8 +175,8 @@ func Run(ctx context.Context, kill <-chan struct{}, cfg Config) (Counts, error) 
 		case <-r.finished:
 		}
 	}()
-	r.produce()
-	_ = cfg.Executor.Close(context.WithoutCancel(ctx)) // jobs end by r.jobs; it only drains
+	r.produce(taking, jobs)
+	_ = cfg.Executor.Close(context.WithoutCancel(ctx)) // jobs end by their ctx; it only drains
 	r.flush()
 	close(r.finished)
 	<-watched
@@ -233,5 +233,5 @@ func doneBefore(cfg *Config, seq int, line string) (bool, error) {
 		return false, nil
 	}
 	done, failed, err := cfg.Done.Find(seq, line)
-	return done && !(failed && cfg.RetryFailed), err
+	return done && (!failed || !cfg.RetryFailed), err
 }

@@ -76,8 +76,7 @@ func (c *Commands) Do(ctx context.Context, input string, out, errs *spool.Buffer
 
 func notStarted(err error) Outcome {
 	o := Outcome{Exit: 126, Err: err}
-	var start *launch.StartError
-	if errors.As(err, &start) {
+	if start, ok := errors.AsType[*launch.StartError](err); ok {
 		o.Exit = start.Code
 	}
 	return o

@@ -14,42 +14,37 @@ import (
 
 // report takes a job that has ended. The worker that ran it prints it.
 func (r *run) report(j *job) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if j.outcome.Stopped {
-		r.counts.Stopped++
+	switch {
+	case j.outcome.Fatal:
+		r.stop(fmt.Errorf("job %d (%s): %w", j.seq, clip(r.lineOf(j)), j.outcome.Err), halt.Now)
+		fallthrough
+	case j.outcome.Stopped:
+		r.count(func(c *Counts) { c.Stopped++ })
 		r.recycle(j)
 		return
 	}
-	if j.outcome.Fatal {
-		r.stopLocked(fmt.Errorf("job %d (%s): %w", j.seq, clip(r.lineOf(j)), j.outcome.Err), halt.Now)
-		r.counts.Stopped++
-		r.recycle(j)
-		return
+	counts := r.count(func(c *Counts) {
+		c.Done++
+		if j.outcome.failed() {
+			c.Failed++
+		}
+	})
+	// Jobs that print for themselves fail when nobody reads them.
+	if r.cfg.Ungroup && j.outcome.failed() && launch.HungUp(r.cfg.Stdout) {
+		r.stop(ErrOutputClosed, halt.Now)
 	}
-	r.counts.Done++
-	if j.outcome.failed() {
-		r.counts.Failed++
-		r.checkReader()
+	if how := r.cfg.Halt.After(counts.Done, counts.Failed, counts.Total); how != halt.GoOn {
+		r.stop(&HaltError{r.cfg.Halt}, how)
 	}
+	r.printing.Lock()
+	defer r.printing.Unlock()
 	if r.places == nil {
 		r.emit(j)
 	} else if err := r.order.add(j, r.emit, r.release); err != nil {
-		r.stopLocked(err, halt.Now)
-	}
-	if how := r.cfg.Halt.After(r.counts.Done, r.counts.Failed, r.counts.Total); how != halt.GoOn {
-		r.stopLocked(&HaltError{r.cfg.Halt}, how)
+		r.stop(err, halt.Now)
 	}
 	if r.cfg.Progress != nil {
-		r.cfg.Progress.Show(r.counts)
-	}
-}
-
-// checkReader looks whether jobs that print for themselves fail because nobody
-// reads them.
-func (r *run) checkReader() {
-	if r.cfg.Ungroup && launch.HungUp(r.cfg.Stdout) {
-		r.stopLocked(ErrOutputClosed, halt.Now)
+		r.cfg.Progress.Show(r.count(func(*Counts) {}))
 	}
 }
 
@@ -64,7 +59,7 @@ func (r *run) emit(j *job) {
 		r.cfg.Progress.Hide()
 	}
 	if err := r.print(j); err != nil {
-		r.stopLocked(outputError(err), halt.Now)
+		r.stop(outputError(err), halt.Now)
 		return
 	}
 	if r.cfg.Log == nil {
@@ -72,7 +67,7 @@ func (r *run) emit(j *job) {
 	}
 	r.lineOf(j)
 	if err := r.cfg.Log.Add(j.entry()); err != nil {
-		r.stopLocked(err, halt.Now)
+		r.stop(err, halt.Now)
 	}
 }
 
@@ -117,9 +112,12 @@ func clip(line string) string {
 
 // flush prints what waits for jobs that will not end any more.
 func (r *run) flush() {
+	r.printing.Lock()
+	defer r.printing.Unlock()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.places != nil && !errors.Is(r.cause, ErrOutputClosed) {
+	unread := errors.Is(r.cause, ErrOutputClosed)
+	r.mu.Unlock()
+	if r.places != nil && !unread {
 		r.order.flush(r.emit)
 	}
 }

@@ -43,10 +43,8 @@ type run struct {
 	cfg  Config
 	task *tristrand.Task[*job, struct{}]
 
-	taking     context.Context // ends when no more inputs are to be taken
-	stopTaking context.CancelFunc
-	jobs       context.Context // ends when those that run are to be stopped
-	stopJobs   context.CancelFunc
+	stopTaking context.CancelFunc // no more inputs
+	stopJobs   context.CancelFunc // those that run
 	unhook     func() bool
 	finished   chan struct{}
 
@@ -55,19 +53,24 @@ type run struct {
 	free   sync.Pool     // of *streams
 	places chan struct{} // with KeepOrder: one for each job not printed
 
-	mu      sync.Mutex
+	// printing guards what is printed and logged. Whoever has it may wait for a
+	// reader, so nothing that ends the run needs it.
+	printing sync.Mutex
+	order    order
+
+	mu      sync.Mutex // guards the rest, for a moment each
 	counts  Counts
 	cause   error // why it stops
 	closing bool  // no job is to be started any more
-	order   order
 }
 
-func newRun(ctx context.Context, cfg Config) *run {
-	r := &run{cfg: cfg, finished: make(chan struct{})}
+// newRun returns the run, the ctx to take inputs under and that of the jobs.
+func newRun(ctx context.Context, cfg Config) (r *run, taking, jobs context.Context) {
+	r = &run{cfg: cfg, finished: make(chan struct{})}
 	r.task = tristrand.Func(r.do)
 	detached := context.WithoutCancel(ctx)
-	r.taking, r.stopTaking = context.WithCancel(detached)
-	r.jobs, r.stopJobs = context.WithCancel(detached)
+	taking, r.stopTaking = context.WithCancel(detached)
+	jobs, r.stopJobs = context.WithCancel(detached)
 	r.unhook = context.AfterFunc(ctx, func() { r.stop(context.Cause(ctx), halt.Now) })
 	r.counts.Total, r.counts.Known = cfg.Inputs.Total()
 	if w, ok := cfg.Work.(Watcher); ok {
@@ -88,7 +91,7 @@ func newRun(ctx context.Context, cfg Config) *run {
 	if cfg.Progress != nil {
 		cfg.Progress.Show(r.counts)
 	}
-	return r
+	return r, taking, jobs
 }
 
 func (r *run) end() {
@@ -105,10 +108,6 @@ func (r *run) end() {
 func (r *run) stop(cause error, how halt.Action) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stopLocked(cause, how)
-}
-
-func (r *run) stopLocked(cause error, how halt.Action) {
 	if r.cause == nil {
 		r.cause = cause
 	}
@@ -129,15 +128,15 @@ func (r *run) fault(err error) {
 }
 
 // produce hands over a job for every input.
-func (r *run) produce() {
+func (r *run) produce(taking, jobs context.Context) {
 	opts := []tristrand.CallOption(nil)
 	if r.cfg.Retries > 0 {
 		opts = append(opts, tristrand.Retries(r.cfg.Retries))
 	}
 	for seq := 1; ; seq++ {
-		input, err := r.cfg.Inputs.Next(r.taking)
+		input, err := r.cfg.Inputs.Next(taking)
 		if err != nil {
-			if !isEnd(err) && r.taking.Err() == nil {
+			if !isEnd(err) && taking.Err() == nil {
 				r.fault(err)
 			}
 			r.noteTotal()
@@ -153,11 +152,11 @@ func (r *run) produce() {
 		if r.places != nil {
 			select {
 			case r.places <- struct{}{}:
-			case <-r.taking.Done():
+			case <-taking.Done():
 				return
 			}
 		}
-		r.task.Submit(r.jobs, r.cfg.Executor, j, opts...).OnDone(func(f *tristrand.Future[struct{}]) {
+		r.task.Submit(jobs, r.cfg.Executor, j, opts...).OnDone(func(f *tristrand.Future[struct{}]) {
 			if _, err := f.TryResult(); err != nil {
 				r.refused(err)
 			}
@@ -171,56 +170,71 @@ func (r *run) take(j *job) (skip bool, err error) {
 		j.line = r.cfg.Work.Line(j.input)
 		skip, err = doneBefore(&r.cfg, j.seq, j.line)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.counts.Read++
-	if !r.counts.Known {
-		r.counts.Total = r.counts.Read
-	}
-	if skip {
-		r.counts.Skipped++
-	}
+	r.count(func(c *Counts) {
+		c.Read++
+		if !c.Known {
+			c.Total = c.Read
+		}
+		if skip {
+			c.Skipped++
+		}
+	})
 	if skip && r.places != nil {
+		r.printing.Lock()
 		r.order.skip(j.seq, r.emit)
+		r.printing.Unlock()
 	}
 	return skip, err
 }
 
 func (r *run) noteTotal() {
+	if n, known := r.cfg.Inputs.Total(); known {
+		r.count(func(c *Counts) { c.Total, c.Known = n, true })
+	}
+}
+
+// count changes the counts and returns them.
+func (r *run) count(change func(*Counts)) Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n, known := r.cfg.Inputs.Total(); known {
-		r.counts.Total, r.counts.Known = n, true
-	}
+	change(&r.counts)
+	return r.counts
 }
 
 // errAgain makes the executor try a job again.
 var errAgain = errors.New("the job failed and is to be tried again")
 
 // refused is told of jobs that the executor did not run to their end. Those that
-// it dropped because the run stops are counted by what is left.
+// it dropped because the run stops are counted by what is left, unless they had
+// a try behind them.
 func (r *run) refused(err error) {
-	if errors.Is(err, errAgain) || errors.Is(err, tristrand.ErrCancelled) || errors.Is(err, context.Canceled) {
-		return
+	switch {
+	case errors.Is(err, errAgain):
+		r.count(func(c *Counts) { c.Stopped++ })
+	case errors.Is(err, tristrand.ErrCancelled), errors.Is(err, context.Canceled):
+	default:
+		r.stop(err, halt.Now)
 	}
-	r.stop(err, halt.Now)
 }
 
 // do is the job, on a worker.
 func (r *run) do(ctx context.Context, j *job) (struct{}, error) {
-	if r.stopping() {
+	switch {
+	case r.stopping() && j.tries > 0:
+		return struct{}{}, tristrand.Permanent(errAgain)
+	case r.stopping():
 		return struct{}{}, nil // not started
 	}
 	if !r.cfg.Ungroup && j.buf == nil {
 		j.buf = r.free.Get().(*streams)
 		j.out, j.errs = &j.buf.out, &j.buf.errs
 	}
-	r.running(1)
+	r.count(func(c *Counts) { c.Running++ })
 	j.tries++
 	j.start = time.Now()
 	j.outcome = r.cfg.Work.Do(ctx, j.input, j.out, j.errs)
 	j.took = time.Since(j.start)
-	r.running(-1)
+	r.count(func(c *Counts) { c.Running-- })
 	if j.outcome.failed() && !j.outcome.Stopped && !j.outcome.Fatal && j.tries <= r.cfg.Retries && !r.stopping() {
 		r.reset(j)
 		return struct{}{}, errAgain
@@ -241,12 +255,6 @@ func (r *run) stopping() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.closing
-}
-
-func (r *run) running(n int) {
-	r.mu.Lock()
-	r.counts.Running += n
-	r.mu.Unlock()
 }
 
 // reset empties what a job has printed.

@@ -7,6 +7,7 @@ package inputs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -69,7 +70,7 @@ type lines struct {
 	end   error
 }
 
-func (l *lines) Total() (int, bool) { return l.count, l.end == io.EOF && len(l.buf) == 0 }
+func (l *lines) Total() (int, bool) { return l.count, errors.Is(l.end, io.EOF) && len(l.buf) == 0 }
 
 func (l *lines) Close() { l.wake.close() }
 
@@ -80,7 +81,7 @@ func (l *lines) Next(ctx context.Context) (string, error) {
 		}
 		l.seen = len(l.buf)
 		switch {
-		case l.end != nil && len(l.buf) > 0 && l.end == io.EOF:
+		case len(l.buf) > 0 && errors.Is(l.end, io.EOF):
 			return l.take(len(l.buf), 0), nil
 		case l.end != nil:
 			return "", l.end

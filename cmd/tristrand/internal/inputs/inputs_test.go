@@ -36,7 +36,7 @@ func file(t interface {
 func all(ctx context.Context, s inputs.Source) (got []string, err error) {
 	for {
 		v, err := s.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {
@@ -107,7 +107,7 @@ func TestLinesComeAsTheyAreWritten(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Next(t.Context()); err != io.EOF {
+	if _, err := s.Next(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v at the end", err)
 	}
 }
@@ -157,7 +157,7 @@ func TestReadError(t *testing.T) {
 	defer dir.Close()
 	s := inputs.Lines(dir, "a folder", '\n')
 	defer s.Close()
-	if _, err := s.Next(t.Context()); err == nil || err == io.EOF || !strings.Contains(err.Error(), "a folder") {
+	if _, err := s.Next(t.Context()); err == nil || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "a folder") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -146,7 +147,7 @@ func pour(fd int, w io.Writer) (bool, error) {
 	for {
 		n, err := syscall.Read(fd, buf[:])
 		switch {
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 			continue
 		case err != nil:
 			return false, os.NewSyscallError("read", err)

@@ -111,8 +111,7 @@ func LookPath(name string) (string, error) {
 		return path, nil
 	}
 	e := &StartError{Path: name, Code: 126, Err: err}
-	var look *exec.Error
-	if errors.As(err, &look) {
+	if look, ok := errors.AsType[*exec.Error](err); ok {
 		e.Err = look.Err
 	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
@@ -130,10 +129,12 @@ func (l *Launcher) Run(ctx context.Context, c *Command) (Exit, error) {
 	if l.once.Do(l.prepare); l.failed != nil {
 		return Exit{}, l.failed
 	}
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return Exit{Code: -1, Stopped: true}, nil
+	default:
+		return l.run(ctx, c)
 	}
-	return l.run(ctx, c)
 }
 
 // filesPerChild is how many descriptors a child costs while it is started.
@@ -143,8 +144,8 @@ const filesPerChild = 4
 // process may have.
 func Room(n int) error {
 	const others = 64
-	limit, err := maxFiles()
-	if err != nil || uint64(n)*filesPerChild+others <= limit {
+	limit, known := maxFiles()
+	if !known || uint64(n)*filesPerChild+others <= limit {
 		return nil // what cannot be known is tried
 	}
 	return fmt.Errorf("%d jobs at once need %d open files, and this process may have %d: use -j %d or raise ulimit -n",

@@ -65,7 +65,7 @@ func TestOutputAndStatus(t *testing.T) {
 func TestTimeoutEndsTheGroup(t *testing.T) {
 	for name, text := range map[string]string{
 		"that heeds SIGTERM":          `sleep 100 & echo $! >pid; wait`,
-		"that ignores SIGTERM":        `trap "" TERM; sleep 100 & echo $! >pid; wait; wait; sleep 100`,
+		"that ignores SIGTERM":        `trap "" TERM; sleep 100 & echo $! >pid; wait; sleep 100; sleep 100`,
 		"whose leader is gone":        `sleep 100 & echo $! >pid`,
 		"whose member ignores it":     `(trap "" TERM; exec sleep 100) & echo $! >pid; wait`,
 		"that prints for itself":      `sleep 100 >/dev/null 2>&1 & echo $! >pid; wait`,
@@ -250,7 +250,7 @@ func TestScriptWithoutInterpreterIsRunBySh(t *testing.T) {
 }
 
 // A process that has left the group holds the pipe open after the kill: it is
-// not waited for for ever.
+// not waited for without end.
 func TestEscapedHolderIsLeft(t *testing.T) {
 	if _, err := launch.LookPath("setsid"); err != nil {
 		t.Skip(err)

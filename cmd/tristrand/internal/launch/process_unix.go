@@ -63,14 +63,17 @@ func (l *Launcher) run(ctx context.Context, c *Command) (Exit, error) {
 	}
 	failed := l.collect(c, p, out)
 	p.collected()
-	if failed != nil && failed != errHeld {
+	if errors.Is(failed, errHeld) {
+		failed = nil
+	}
+	if failed != nil {
 		p.stop(outputFailed)
 		p.kill()
 	}
 	exit, err := p.wait()
 	l.leave(p)
 	switch {
-	case failed != nil && failed != errHeld:
+	case failed != nil:
 		return exit, &OutputError{failed}
 	case err != nil:
 		return exit, fmt.Errorf("wait for %s: %w", c.Path, err)
@@ -217,8 +220,8 @@ func HungUp(f *os.File) bool {
 	return err == nil && n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 }
 
-func maxFiles() (uint64, error) {
+func maxFiles() (n uint64, known bool) {
 	var r unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r)
-	return uint64(r.Cur), err
+	return r.Cur, err == nil
 }

@@ -30,7 +30,7 @@ func quote(s string) string {
 		if !isPlain(r) {
 			plain = false
 		}
-		if (r == utf8.RuneError && n == 1) || !(r == ' ' || unicode.IsPrint(r)) {
+		if !isPrintable(r, n) {
 			printable = false
 		}
 		i += n
@@ -42,6 +42,11 @@ func quote(s string) string {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
 	return escape(s)
+}
+
+// isPrintable is of a rune that was decoded from n bytes.
+func isPrintable(r rune, n int) bool {
+	return unicode.IsPrint(r) && (r != utf8.RuneError || n > 1)
 }
 
 func isPlain(r rune) bool {
@@ -69,7 +74,7 @@ func escape(s string) string {
 		case r == '\\' || r == '\'':
 			b.WriteByte('\\')
 			b.WriteByte(byte(r))
-		case (r == utf8.RuneError && n == 1) || !(r == ' ' || unicode.IsPrint(r)):
+		case !isPrintable(r, n):
 			for _, c := range []byte(s[i : i+n]) {
 				b.WriteString(`\x`)
 				b.WriteByte(hex[c>>4])

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/template"
 )
@@ -78,7 +79,7 @@ func TestShellPassesTheInputUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, input := range awkward {
-			if strings.Contains(text, "sed") && strings.ContainsAny(input, "\n\xff \t*") {
+			if strings.Contains(text, "sed") && (strings.ContainsAny(input, "\n \t*") || !utf8.ValidString(input)) {
 				continue // sed works by lines, and $(…) in quotes is taken for its quotes
 			}
 			args := tmpl.Expand(input)
