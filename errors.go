@@ -24,6 +24,7 @@ func newSentinel(text string, also error) error { return &sentinel{text, also} }
 // more: which object, who holds it, what to do.
 var (
 	// Of primitives.
+
 	ErrBusy        = newSentinel("it would have to wait", nil)
 	ErrNotHeld     = newSentinel("the caller does not hold it", nil)
 	ErrOwnerDied   = newSentinel("its holder ended without releasing it", nil)
@@ -35,6 +36,7 @@ var (
 	ErrLost        = newSentinel("the lease was lost", context.Canceled)
 
 	// Of jobs and their executors.
+
 	ErrCancelled      = newSentinel("cancelled", context.Canceled)
 	ErrTimeout        = newSentinel("the job's time is up", context.DeadlineExceeded)
 	ErrClosed         = newSentinel("the executor is closed", nil)

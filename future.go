@@ -57,7 +57,7 @@ func (f *Future[T]) Done() <-chan struct{} {
 	x := f.rest()
 	if x.done == nil {
 		x.done = make(chan struct{})
-		if f.beWatched(nil) {
+		if f.beWatched(context.Background()) {
 			close(x.done)
 		}
 	}
@@ -76,7 +76,7 @@ func (f *Future[T]) Cancel() bool { return f.job.Cancel(ErrCancelled) }
 func (f *Future[T]) OnDone(fn func(*Future[T])) {
 	call := func() { fn(f) }
 	f.mu.Lock()
-	if f.beWatched(nil) {
+	if f.beWatched(context.Background()) {
 		f.mu.Unlock()
 		f.runCalls([]func(){call})
 		return
@@ -88,7 +88,7 @@ func (f *Future[T]) OnDone(fn func(*Future[T])) {
 
 // Watch grants w when the job is done, at once if it is. stop ends the watch.
 func (f *Future[T]) Watch(w strand.Wait) (stop func()) {
-	first := f.watch(nil, w)
+	first := f.watch(context.Background(), w)
 	return func() { f.forget(w, first) }
 }
 
@@ -200,7 +200,7 @@ func (o *outcome) needsContext(under context.Context) bool {
 }
 
 func same(a, b context.Context) bool {
-	return a != nil && reflect.TypeOf(a).Comparable() && a == b
+	return reflect.TypeOf(a).Comparable() && a == b
 }
 
 // forget ends a watch, if the job is not done.

@@ -19,8 +19,8 @@ type Group struct {
 	// Otherwise the first error ends the ctx of the others, and Wait returns it.
 	KeepGoing bool
 
-	mu     sync.Mutex // guards the rest
-	ctx    context.Context
+	mu     sync.Mutex      // guards the rest
+	ctx    context.Context //nolint:containedctx // of the functions, from the first Go to Wait
 	cancel context.CancelCauseFunc
 	jobs   []*member
 	errs   []error

@@ -169,14 +169,10 @@ func (c *call[In, Out]) expire(t try) {
 	if !c.claim(t.n, Running) {
 		return
 	}
-	t.ctx.End(ErrTimeout)
-	by := t.by
-	t.by = nil
+	t.late = true
 	var none Out
-	next := c.settled(t, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
-	if by != nil {
-		by.Abandoned(c, next)
-	}
+	c.settled(t, none, fmt.Errorf("%w: %s has run for %v", ErrTimeout, c.ID(), c.opts.limits.Timeout))
+	t.ctx.End(ErrTimeout)
 }
 
 // settle ends a try that has returned, unless its time was up before.
@@ -184,7 +180,7 @@ func (c *call[In, Out]) settle(t try, out Out, err error) Next {
 	if t.timer != nil {
 		t.timer()
 		if !c.claim(t.n, Running) {
-			return Next{State: c.State()}
+			return Next{State: Running} // its worker is being told
 		}
 	} // otherwise nobody else can settle it
 	t.ctx.End(context.Canceled)
@@ -206,7 +202,10 @@ func (c *call[In, Out]) settled(t try, out Out, err error) Next {
 			next := Next{Again: true, After: c.opts.pause(int(t.n))}
 			c.again()
 			if c.overtaken() {
-				return Next{State: Cancelled}
+				next = Next{State: Cancelled}
+			}
+			if t.late {
+				c.announce(t, next)
 			}
 			return next
 		}
@@ -220,10 +219,15 @@ func (c *call[In, Out]) settled(t try, out Out, err error) Next {
 	return next
 }
 
-// announce tells the worker that somebody is about to be woken, unless functions
-// given to OnDone are to be called first: the worker is not free before them.
+// announce tells the worker of an outcome before it is made known: that it is
+// given up or, when somebody is about to be woken, that it is as good as free,
+// unless functions given to OnDone are to be called first.
 func (c *call[In, Out]) announce(t try, next Next) {
-	if t.by != nil && c.state.Load()&waitBits == firstBit {
+	switch {
+	case t.by == nil:
+	case t.late:
+		t.by.Abandoned(c, next)
+	case c.state.Load()&waitBits == firstBit:
 		t.by.Settled(c, next)
 	}
 }
@@ -241,7 +245,7 @@ func (c *call[In, Out]) overtaken() bool {
 	case c.state.Load()&waitBits != 0:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.beWatched(nil)
+		return c.beWatched(context.Background())
 	default:
 		return false
 	}

@@ -85,8 +85,8 @@ type mapping[In, Out any] struct {
 	opts     *settings
 	chunk    int
 	ahead    int             // batches submitted and not yet yielded, at most
-	ctx      context.Context // of the jobs
-	detached context.Context // to wait under; the jobs end by ctx
+	ctx      context.Context //nolint:containedctx // of the jobs; a mapping is one call
+	detached context.Context //nolint:containedctx // to wait under; the jobs end by ctx
 	cancel   context.CancelCauseFunc
 	flying   map[*batch[In, Out]]struct{}
 }

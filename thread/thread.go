@@ -96,7 +96,7 @@ func (t *Thread) run(ctx context.Context, fn func(context.Context) error) {
 	s := strand.Current(ctx)
 	t.s.Store(s)
 	s.Local(currentKey{}, func() any { return t })
-	err := error(tristrand.ErrGoexit)
+	err := tristrand.ErrGoexit
 	defer func() {
 		if v := recover(); v != nil {
 			err = &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: t.end.name}

@@ -12,9 +12,9 @@ import (
 
 // A worker is one thread of a pool. It is also the ctx that it runs jobs with.
 type worker struct {
-	context.Context                 // of its strand; set before its first job
+	context.Context                 //nolint:containedctx // of its strand; set before its first job
 	s               *strand.Strand  // likewise
-	idle            context.Context // to wait under for a job; it does not end
+	idle            context.Context //nolint:containedctx // to wait under for a job; it does not end
 	p               *Pool
 	name            string
 
