@@ -78,7 +78,7 @@ func TestTimeoutEndsTheGroup(t *testing.T) {
 			if name == "that prints for itself" {
 				c.Stdout, c.Stderr = nil, nil
 			}
-			c.Timeout = 300 * time.Millisecond
+			c.Timeout = time.Second
 			exit, err := l.Run(t.Context(), c)
 			if err != nil || !exit.TimedOut || exit.Stopped {
 				t.Errorf("got %+v, %v; want a time-out", exit, err)
@@ -258,7 +258,7 @@ func TestEscapedHolderIsLeft(t *testing.T) {
 	t.Chdir(t.TempDir())
 	l := newLauncher(t, &launch.Launcher{Grace: 50 * time.Millisecond})
 	c := shell(t, `setsid sh -c 'echo $$ >pid; exec sleep 100' & while ! [ -s pid ]; do sleep 0.01; done`, io.Discard, io.Discard)
-	c.Timeout = 500 * time.Millisecond
+	c.Timeout = time.Second
 	exit, err := l.Run(t.Context(), c)
 	if err != nil || !exit.TimedOut {
 		t.Errorf("got %+v, %v; want a time-out", exit, err)
