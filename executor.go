@@ -32,8 +32,9 @@ type Worker interface {
 	// outcome is made known: the worker is as good as free, and whoever is woken
 	// shall find it so.
 	Settled(j Job, next Next)
-	// Abandoned is called, on another goroutine, when the job's time is up: the
-	// job is settled, and the worker lost until Run returns.
+	// Abandoned is called, on another goroutine, when the job's time is up, just
+	// before that is made known: the worker is lost until Run returns. A Run that
+	// returns meanwhile says that the job is Running.
 	Abandoned(j Job, next Next)
 }
 

@@ -29,6 +29,7 @@ type try struct {
 	ctx   *strand.Context
 	timer func() bool // nil if it has no time limit
 	by    Worker      // nil if the engine does not want to be told
+	late  bool        // its time is up
 }
 
 func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *settings) *call[In, Out] {

@@ -176,6 +176,11 @@ func (w *worker) done(j tristrand.Job, next tristrand.Next) bool {
 	p := w.p
 	kept := w.s.Holding()
 	p.mu.Lock()
+	for next.State == tristrand.Running && !w.abandoned { // the job's time was up, just now
+		p.mu.Unlock()
+		runtime.Gosched()
+		p.mu.Lock()
+	}
 	if w.abandoned {
 		return false
 	}
@@ -218,6 +223,11 @@ func (w *worker) leave(returned bool) {
 	p := w.p
 	if !returned {
 		p.mu.Lock()
+		for w.job != nil && w.job.State() == tristrand.Running { // as in done
+			p.mu.Unlock()
+			runtime.Gosched()
+			p.mu.Lock()
+		}
 		if w.job != nil {
 			w.settle(tristrand.Next{State: w.job.State()})
 		}
