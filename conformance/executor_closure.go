@@ -26,6 +26,7 @@ func closureRules() []executorRule {
 		{"the values of ctx are the job's", "its values too inside one process", ofClosures, anyWorld, closureValues},
 		{"the job's ctx ends when the job does", "a job's ctx dies with it", ofClosures, openWorld, closureContextEnds},
 		{"the cause of the end is told in the job", "the job's ctx ends with cause ErrCancelled, or ErrTimeout", ofClosures, anyWorld, closureCause},
+		{"a time-out and the end of the function at once count once", "the Future is ErrTimeout; Stats", ofClosures, anyWorld, closureTimeoutRace},
 		{"a job may submit jobs", "Submit from a worker", ofClosures, anyWorld, closureSubmits},
 		{"what is done is not kept", "no pinning of closures after completion", ofClosures, openWorld, closureForgotten},
 		{"a Group ends at the first error", "errgroup's job on any engine", ofClosures, anyWorld, groupFirstError},
@@ -178,6 +179,34 @@ func closureCause(ctx context.Context, x *trial) {
 	cancel(errGaveUp)
 	fails(ctx, x, f, errGaveUp)
 	x.is(cause(), "the cause in a job whose ctx has ended", errGaveUp)
+}
+
+// closureTimeoutRace has functions return, fail or end their goroutine at about
+// the time when it is up.
+func closureTimeoutRace(ctx context.Context, x *trial) {
+	ex := x.open(ctx, 2, 100)
+	n := x.many(100)
+	var fs []*tristrand.Future[int]
+	for i := range n {
+		fs = append(fs, tristrand.Go(ctx, ex, func(ctx context.Context) (int, error) {
+			err := strand.Sleep(context.WithoutCancel(ctx), tick)
+			if i%4 == 0 {
+				x.goexit()
+			}
+			return i, err
+		}, tristrand.Timeout(tick), tristrand.Retries(i%2), tristrand.Backoff(0, 0)))
+	}
+	for i, f := range fs {
+		v, err := f.Result(ctx)
+		if err == nil && v != i || err != nil && !errors.Is(err, tristrand.ErrTimeout) && !errors.Is(err, tristrand.ErrGoexit) {
+			x.Errorf("job %d gives %d, %v", i, v, err)
+		}
+	}
+	x.must(ex.Close(ctx), "Close")
+	x.until(ctx, "the end of what was given up", func() bool { return ex.Stats().Abandoned == 0 })
+	if st := ex.Stats(); st.Busy != 0 || st.Workers != 0 || st.Succeeded+st.Failed != uint64(n) || st.Submitted != uint64(n) {
+		x.Errorf("after %d jobs the executor counts %+v", n, st)
+	}
 }
 
 func closureSubmits(ctx context.Context, x *trial) {
