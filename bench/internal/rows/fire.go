@@ -32,21 +32,26 @@ func fire() []measure.Row {
 	const workers = 2
 	row := measure.Row{
 		Name: "fire", What: "one empty job, result not wanted, 2 workers",
-		Ours: oursFire("thread.Pool", workers), Floor: channelPool(workers),
+		Ours: oursDetach(workers), Floor: channelPool(workers),
 		Bound: measure.AtMost(1.2), Allocs: 2,
 	}
-	rows := against(row,
+	peers := []measure.Impl{
 		poolImpl("ants", antsPool(workers)),
 		poolImpl("pond", pondPool(workers)),
 		poolImpl("pond-queue1024", pondPool(workers, pond.WithQueueSize(1024))),
 		concPool(workers),
 		errGroup(workers),
 		poolImpl("workerpool", gammazeroPool(workers)),
-	)
+	}
+	rows := against(row, peers...)
+	future := row
+	future.Name, future.Ours = "fire-future", oursFire("thread.Pool", workers)
+	future.What = "as fire, by Submit, which makes a Future"
 	context := row
 	context.Bound, context.Allocs = measure.Bound{}, 0
 	rows = append(rows, against(context,
 		goroutines(), semaphoreGo(workers), channelPool(workers), python("python-executor", "fire"))...)
+	rows = append(rows, against(future, peers...)...)
 	rows = append(rows, own(workers)...)
 	closure := context
 	closure.Name, closure.Ours = "fire-closure", oursGo(workers)
@@ -58,6 +63,31 @@ var countDown = tristrand.Func(func(_ context.Context, wg *sync.WaitGroup) (stru
 	wg.Done()
 	return struct{}{}, nil
 })
+
+// oursDetach hands over a function that nobody waits for, as the peers' pools do.
+func oursDetach(workers int) measure.Impl {
+	return measure.Impl{Name: "thread.Pool", Open: func(ctx context.Context) (measure.Trial, error) {
+		p := &thread.Pool{Workers: workers}
+		return measure.Trial{
+			Run: measure.Time(func(n int) error {
+				var wg sync.WaitGroup
+				wg.Add(n)
+				done := func(context.Context) error {
+					wg.Done()
+					return nil
+				}
+				for range n {
+					if err := tristrand.Detach(ctx, p, done); err != nil {
+						return err
+					}
+				}
+				wg.Wait()
+				return submitted(p, n)
+			}),
+			Close: func() error { return p.Close(ctx) },
+		}, p.Start(ctx)
+	}}
+}
 
 // oursFire submits a task and drops its Future.
 func oursFire(name string, workers int) measure.Impl {
