@@ -9,11 +9,10 @@ import (
 
 // An arriving is something that calls back when it is done.
 type arriving interface {
-	onDone(fn func())
+	onDone(under context.Context, fn func())
 	resource() strand.Resource
 }
 
-func (f *Future[T]) onDone(fn func())          { f.OnDone(func(*Future[T]) { fn() }) }
 func (f *Future[T]) resource() strand.Resource { return &f.outcome }
 
 // arrivals hands what is done to one strand, in the order of arrival.
@@ -25,15 +24,16 @@ type arrivals struct {
 	w       strand.Wait
 }
 
-// expect makes x one that will arrive.
-func (a *arrivals) expect(x arriving) {
+// expect makes x one that will arrive. under is the ctx that it is waited for
+// under.
+func (a *arrivals) expect(under context.Context, x arriving) {
 	a.mu.Lock()
 	if a.pending == nil {
 		a.pending = make(map[arriving]struct{})
 	}
 	a.pending[x] = struct{}{}
 	a.mu.Unlock()
-	x.onDone(func() { a.add(x) })
+	x.onDone(under, func() { a.add(x) })
 }
 
 func (a *arrivals) add(x arriving) {
@@ -61,16 +61,15 @@ func (a *arrivals) next(ctx context.Context) (arriving, error) {
 		if err := strand.Err(ctx); err != nil && !a.any() {
 			return nil, err
 		}
-		w := s.NewWait()
 		a.mu.Lock()
 		if len(a.ready) > 0 {
 			x := a.ready[0]
 			a.ready[0] = nil
 			a.ready = a.ready[1:]
 			a.mu.Unlock()
-			w.Cancel()
 			return x, nil
 		}
+		w := s.NewWait()
 		a.w, a.parked = w, true
 		a.mu.Unlock()
 		if err := w.Park(ctx, a); err != nil {

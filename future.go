@@ -74,16 +74,20 @@ func (f *Future[T]) Cancel() bool { return f.job.Cancel(ErrCancelled) }
 // after the functions added before; it must not block. If the job is done it is
 // called at once. A panic of fn is reported, see OnReport.
 func (f *Future[T]) OnDone(fn func(*Future[T])) {
-	call := func() { fn(f) }
-	f.mu.Lock()
-	if f.beWatched(context.Background()) {
-		f.mu.Unlock()
-		f.runCalls([]func(){call})
+	f.onDone(context.Background(), func() { fn(f) })
+}
+
+// onDone is OnDone for one who waits under a ctx.
+func (o *outcome) onDone(under context.Context, fn func()) {
+	o.mu.Lock()
+	if o.beWatched(under) {
+		o.mu.Unlock()
+		o.runCalls([]func(){fn})
 		return
 	}
-	x := f.rest()
-	x.calls = append(x.calls, call)
-	f.mu.Unlock()
+	x := o.rest()
+	x.calls = append(x.calls, fn)
+	o.mu.Unlock()
 }
 
 // Watch grants w when the job is done, at once if it is. stop ends the watch.

@@ -46,7 +46,11 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 		defer m.end()
 		var done arrivals
 		next := func() bool {
-			x, err := done.next(m.detached)
+			x, err := done.next(m.ctx)
+			if err != nil && m.ctx.Err() != nil {
+				m.cancelFlying()
+				x, err = done.next(m.detached)
+			}
 			if err != nil { // a deadlock: each job that is left says so itself
 				for b := range m.flying {
 					if !m.yield(b, yield) {
@@ -62,7 +66,7 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 			return m.yield(b, yield)
 		}
 		for b := range m.batches(in) {
-			done.expect(b)
+			done.expect(m.ctx, b)
 			for len(m.flying) >= m.ahead || done.any() {
 				if !next() {
 					return
@@ -89,6 +93,7 @@ type mapping[In, Out any] struct {
 	detached context.Context //nolint:containedctx // to wait under; the jobs end by ctx
 	cancel   context.CancelCauseFunc
 	flying   map[*batch[In, Out]]struct{}
+	over     bool // ctx has ended, and flying was told
 }
 
 const maxAhead = 1024
@@ -119,11 +124,22 @@ func (t *Task[In, Out]) newMapping(ctx context.Context, ex Executor, opts []Call
 // end cancels what is not done and waits for it.
 func (m *mapping[In, Out]) end() {
 	m.cancel(ErrCancelled)
-	for b := range m.flying {
-		b.cancel()
-	}
+	m.over = false
+	m.cancelFlying()
 	for b := range m.flying {
 		b.wait(m.detached)
+	}
+}
+
+// cancelFlying cancels what is not done, once ctx has ended. Otherwise each job
+// would have to watch ctx by itself to be told while it is queued.
+func (m *mapping[In, Out]) cancelFlying() {
+	if m.over {
+		return
+	}
+	m.over = true
+	for b := range m.flying {
+		b.cancel(strand.Err(m.ctx))
 	}
 }
 
@@ -196,19 +212,19 @@ func (m *mapping[In, Out]) callEach(ctx context.Context, in any) (any, error) {
 	return outs, nil
 }
 
-func (b *batch[In, Out]) cancel() {
+func (b *batch[In, Out]) cancel(cause error) {
 	if b.one != nil {
-		b.one.Cancel()
+		b.one.job.Cancel(cause)
 	} else {
-		b.many.Cancel()
+		b.many.job.Cancel(cause)
 	}
 }
 
-func (b *batch[In, Out]) onDone(fn func()) {
+func (b *batch[In, Out]) onDone(under context.Context, fn func()) {
 	if b.one != nil {
-		b.one.onDone(fn)
+		b.one.onDone(under, fn)
 	} else {
-		b.many.onDone(fn)
+		b.many.onDone(under, fn)
 	}
 }
 
@@ -234,14 +250,14 @@ func (m *mapping[In, Out]) yield(b *batch[In, Out], yield func(Out, error) bool)
 		out, err := b.one.Result(m.detached)
 		delete(m.flying, b)
 		if err != nil {
-			b.cancel() // in a deadlock it is not done, and nobody will ask again
+			b.cancel(ErrCancelled) // in a deadlock it is not done, and nobody will ask again
 		}
 		return yield(out, err)
 	}
 	all, err := b.many.Result(m.detached)
 	delete(m.flying, b)
 	if err != nil {
-		b.cancel()
+		b.cancel(ErrCancelled)
 	}
 	outs, _ := all.([]chunkOutcome[Out])
 	if err != nil {

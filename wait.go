@@ -114,7 +114,7 @@ func nextByArrival[F Waitable](fs []F) func(context.Context) (F, error) {
 		if done == nil {
 			done = new(arrivals)
 			for _, f := range fs {
-				done.expect(any(f).(arriving)) //nolint:forcetypeassert // allArrive
+				done.expect(ctx, any(f).(arriving)) //nolint:forcetypeassert // allArrive
 			}
 		}
 		a, err := done.next(ctx)
