@@ -17,8 +17,7 @@
 //
 // The error of a thread's function, or its panic as *tristrand.PanicError, is
 // Join's. Of a thread that nobody joins it goes to tristrand.OnReport: of a
-// daemon at once, of one that Main waited for at the end, of any other when its
-// handle is collected.
+// daemon at once, of any other when its handle is collected or Main ends.
 //
 // # Costs
 //

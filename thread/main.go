@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/strand"
@@ -12,7 +14,7 @@ import (
 // Main calls fn as the program's first strand, named "main", then waits for the
 // threads that are not daemons and closes the pools that are open, and returns
 // fn's error. What daemons still do is cut off when the program ends. Threads
-// that it waited for and that failed are reported, see tristrand.OnReport. A
+// that failed and that nobody has joined are reported, see tristrand.OnReport. A
 // panic of fn is not caught. There can be one Main at a time.
 //
 // The body of main is usually
@@ -48,6 +50,7 @@ func Main(fn func(ctx context.Context) error) error {
 	err := fn(ctx)
 	for waitForOthers(ctx, t) || closePools(ctx) {
 	}
+	reportFailed()
 	return err
 }
 
@@ -73,6 +76,17 @@ func waitForOthers(ctx context.Context, self *Thread) bool {
 		}
 	}
 	return waited
+}
+
+// reportFailed tells of the errors of threads that ended before anybody waited:
+// the program is about to end, and will not collect their handles.
+func reportFailed() {
+	registry.Lock()
+	failed := slices.Collect(maps.Keys(registry.failed))
+	registry.Unlock()
+	for _, e := range failed {
+		e.report()
+	}
 }
 
 // closePools lets the pools that nobody has closed do the work that they have

@@ -50,6 +50,7 @@ func Under(g *GIL) Option { return func(o *options) { o.gil = g } }
 var registry struct {
 	sync.Mutex
 	threads map[*Thread]struct{}
+	failed  map[*ending]struct{} // ended with an error that nobody has been told
 	pools   map[*Pool]struct{}
 	main    *Thread
 }
@@ -130,11 +131,34 @@ func (t *Thread) finish(ctx context.Context, err error) {
 		tristrand.Report(ctx, fmt.Errorf("daemon thread %q: %w", e.name, err))
 		return
 	}
+	registry.Lock()
+	if registry.failed == nil {
+		registry.failed = make(map[*ending]struct{})
+	}
+	registry.failed[e] = struct{}{}
+	registry.Unlock()
 	runtime.AddCleanup(t, (*ending).report, e)
+}
+
+// outcome returns the error of a thread that has ended, to one who joins it.
+func (e *ending) outcome() error {
+	e.joined.Store(true)
+	if e.err != nil {
+		e.told()
+	}
+	return e.err
+}
+
+// told takes the error from those that nobody has been told.
+func (e *ending) told() {
+	registry.Lock()
+	defer registry.Unlock()
+	delete(registry.failed, e)
 }
 
 // report tells of an error that nobody has joined for.
 func (e *ending) report() {
+	e.told()
 	if !e.joined.Swap(true) {
 		tristrand.Report(context.Background(), fmt.Errorf("thread %q, which nobody joined: %w", e.name, e.err))
 	}
@@ -147,8 +171,7 @@ func (e *ending) report() {
 func (t *Thread) Join(ctx context.Context) error {
 	s := strand.Enter(ctx, strand.Op{Verb: "join", On: t})
 	if !t.Alive() {
-		t.end.joined.Store(true)
-		return t.end.err
+		return t.end.outcome()
 	}
 	if err := strand.Err(ctx); err != nil {
 		return err
@@ -161,7 +184,7 @@ func (t *Thread) Join(ctx context.Context) error {
 		t.end.joined.Store(before)
 		return err
 	}
-	return t.end.err
+	return t.end.outcome()
 }
 
 // Alive reports whether the thread has not ended.
