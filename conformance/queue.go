@@ -345,7 +345,8 @@ func queueAll(ctx context.Context, r *run, mk QueueMaker, o order) {
 
 	q = mk(ctx, r, 0)
 	r.fill(ctx, q, 2)
-	for range q.(ranger).All(ctx) { // stopping takes no more than was yielded
+	for _, err := range q.(ranger).All(ctx) { // stopping takes no more than was yielded
+		r.must(err, "All")
 		break
 	}
 	r.holds(ctx, q, 1)

@@ -25,9 +25,9 @@ func thread(ctx context.Context, body func(ctx context.Context) error) <-chan er
 func TestAReleaseThatMeetsACancellationIsNotLost(t *testing.T) {
 	ctx, end := strand.Adopt(t.Context(), "main")
 	defer end()
-	rounds := 3000
+	rounds := 1000
 	if testing.Short() {
-		rounds = 300
+		rounds = 200
 	}
 	for name, mk := range lockers() {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestContextEndsWithTheErrorItWasGiven(t *testing.T) {
 		if !c.End(errOver) || c.End(context.DeadlineExceeded) {
 			t.Error("it was not ended once")
 		}
-		if c.Err() != error(errOver) || context.Cause(c) != error(errOver) || !errors.Is(strand.Err(c), context.Canceled) {
+		if !errors.Is(c.Err(), errOver) || !errors.Is(context.Cause(c), errOver) || !errors.Is(strand.Err(c), context.Canceled) {
 			t.Errorf("Err %v, Cause %v, strand.Err %v", c.Err(), context.Cause(c), strand.Err(c))
 		}
 		select {
@@ -50,7 +50,7 @@ func TestContextEndsWithTheErrorItWasGiven(t *testing.T) {
 		default:
 			t.Error("Done is not closed")
 		}
-		if c.Done() != c.Done() {
+		if first, second := c.Done(), c.Done(); first != second {
 			t.Error("Done is not the same every time")
 		}
 	}
@@ -81,7 +81,7 @@ func TestContextEndsWithItsParent(t *testing.T) {
 				}
 				end()
 				<-c.Done()
-				if !errors.Is(c.Err(), context.Canceled) || !errors.Is(strand.Err(c), error(errOver)) {
+				if !errors.Is(c.Err(), context.Canceled) || !errors.Is(strand.Err(c), errOver) {
 					t.Errorf("watched=%v: Err %v, strand.Err %v", watched, c.Err(), strand.Err(c))
 				}
 			}
@@ -102,7 +102,7 @@ func TestContextEndsItsChildren(t *testing.T) {
 	c.End(errOver)
 	for name, d := range derived {
 		<-d.Done()
-		if !errors.Is(d.Err(), context.Canceled) || !errors.Is(strand.Err(d), error(errOver)) {
+		if !errors.Is(d.Err(), context.Canceled) || !errors.Is(strand.Err(d), errOver) {
 			t.Errorf("%s: Err %v, Cause %v", name, d.Err(), context.Cause(d))
 		}
 	}

@@ -87,12 +87,12 @@ func ring(t *testing.T, ctx context.Context, n, rounds int) {
 // nothing is there twice.
 func checkCycle(e *strand.DeadlockError, n int) error {
 	if len(e.Cycle) != n {
-		return fmt.Errorf("a cycle of %d, want %d: %v", len(e.Cycle), n, e)
+		return fmt.Errorf("a cycle of %d, want %d: %w", len(e.Cycle), n, e)
 	}
 	seen := map[string]bool{}
 	for i, l := range e.Cycle {
 		if next := e.Cycle[(i+1)%n]; l.Holder != next.Waiter || seen[l.Waiter] || seen[l.On] || !strings.Contains(l.TakenAt, "deadlock_test.go:") {
-			return fmt.Errorf("link %d of %v: %+v", i, e, l)
+			return fmt.Errorf("link %d, %+v, of: %w", i, l, e)
 		}
 		seen[l.Waiter], seen[l.On] = true, true
 	}

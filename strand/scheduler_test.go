@@ -232,13 +232,13 @@ func TestSleepAndWithTimeout(t *testing.T) {
 			t.Errorf("the parent: %v", ctx.Err())
 		}
 	}
-	real := func() func() time.Duration {
+	clock := func() func() time.Duration {
 		began := time.Now()
 		return func() time.Duration { return time.Since(began) }
 	}
-	t.Run("free", func(t *testing.T) { check(t, adopt(t), real()) })
+	t.Run("free", func(t *testing.T) { check(t, adopt(t), clock()) })
 	t.Run("hub", func(t *testing.T) {
-		schedule.Cooperative(t.Context(), func(ctx context.Context) { check(t, ctx, real()) })
+		schedule.Cooperative(t.Context(), func(ctx context.Context) { check(t, ctx, clock()) })
 	})
 	t.Run("search", func(t *testing.T) {
 		o := schedule.Search(t.Context(), 1, func(ctx context.Context) error {

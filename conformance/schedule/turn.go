@@ -14,8 +14,7 @@ type turn struct {
 	number int           // in order of appearance, from 0
 	wake   chan struct{} // gives the strand the turn
 	parked bool
-	early  bool // made ready before it parked
-	op     strand.Op
+	early  bool   // made ready before it parked
 	gid    uint64 // of the goroutine that it was started on, 0 if it was not
 }
 
