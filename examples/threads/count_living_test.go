@@ -29,11 +29,9 @@ func Example_countLiving() {
 		fmt.Println(len(names), "names, from", names[0], "and", names[1], "to", names[50])
 
 		goHome.Set(ctx)
-		for _, th := range threads {
-			th.Join(ctx)
-		}
+		err := joinAll(ctx, threads)
 		fmt.Println("alive after join:", thread.Count())
-		return nil
+		return err
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -38,16 +38,21 @@ func (m *meter) work(ctx context.Context, rounds int) (x uint32) {
 const rounds = 1000
 
 // twice has two threads work and returns how long they took together.
-func (m *meter) twice(ctx context.Context, opts ...thread.Option) time.Duration {
+func (m *meter) twice(t *testing.T, opts ...thread.Option) time.Duration {
+	ctx := t.Context()
+	start := local.NewBarrier(2)
 	began := time.Now()
 	var threads []*thread.Thread
 	for range 2 {
 		threads = append(threads, thread.Start(ctx, "", func(ctx context.Context) error {
+			_, err := start.Wait(ctx)
 			m.work(ctx, rounds)
-			return nil
+			return err
 		}, opts...))
 	}
-	joinAll(ctx, threads)
+	if err := joinAll(ctx, threads); err != nil {
+		t.Error(err)
+	}
 	return time.Since(began)
 }
 
@@ -66,26 +71,26 @@ func TestGlobalInterpreterLock(t *testing.T) {
 
 		gil := thread.NewGIL(0) // 5 ms, as in CPython
 		m = meter{}
-		locked = m.twice(ctx, thread.Under(gil))
+		locked = m.twice(t, thread.Under(gil))
 		if most := m.most.Load(); most != 1 {
 			t.Fatalf("%d threads ran at once under the lock", most)
 		}
-		// Nobody is asked to give way before the interval is over; the last
-		// turn goes over when a thread ends.
-		switches, bound := gil.Switches(), uint64(locked/thread.DefaultInterval)+2
-		if switches < 2 || switches > bound {
-			t.Fatalf("%d switches in %v, want 2 to %d", switches, locked, bound)
+		// Nobody is asked to give way before the interval is over. (Twice as many
+		// switches are allowed for, as the last one may have been late.)
+		switches := gil.Switches()
+		if most := uint64(2*locked/thread.DefaultInterval) + 4; switches > most {
+			t.Fatalf("%d switches in %v, more than %d", switches, locked, most)
 		}
 
 		m = meter{}
-		free = m.twice(ctx)
+		free = m.twice(t)
 		t.Logf("serial %v, under the lock %v with %d switches, free %v", serial, locked, switches, free)
-		if most := m.most.Load(); most == 2 && locked > serial/2 {
+		if most := m.most.Load(); most == 2 && switches >= 2 && locked > serial/2 {
 			return
 		}
 		t.Logf("try %d did not show it", try+1)
 	}
-	t.Errorf("under the lock %v is not near the serial %v, or free threads never ran at once", locked, serial)
+	t.Errorf("threads under the lock never switched or took less than half the serial %v, or free ones never ran at once", serial)
 }
 
 // T21: who waits gives the lock up, so a call that blocks lets the other thread
@@ -108,8 +113,7 @@ func Example_blockingCallsReleaseTheGIL() {
 			fmt.Println("computer: goes on until it ends")
 			return nil
 		}, thread.Under(gil))
-		joinAll(ctx, []*thread.Thread{reader, computer})
-		return nil
+		return joinAll(ctx, []*thread.Thread{reader, computer})
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -145,7 +149,9 @@ func TestGILTurnsGoRound(t *testing.T) {
 			return nil
 		}, thread.Under(gil)))
 	}
-	joinAll(ctx, threads)
+	if err := joinAll(ctx, threads); err != nil {
+		t.Error(err)
+	}
 	t.Log("rounds of each:", done)
 	if slices.Min(done[:]) == 0 {
 		t.Errorf("somebody never ran: %v", done)

@@ -94,11 +94,7 @@ func TestLocksTakenInOrder(t *testing.T) {
 		for range 3 {
 			threads = append(threads, thread.Start(ctx, "", inOrder))
 		}
-		var ends []error
-		for _, th := range threads {
-			ends = append(ends, th.Join(ctx))
-		}
-		return errors.Join(ends...)
+		return joinAll(ctx, threads)
 	})
 	if found {
 		t.Errorf("seed %d: %v\n%s", o.Seed, o.Err, o.Trace())

@@ -2,6 +2,7 @@ package threads_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -29,9 +30,9 @@ func TestLostUpdate(t *testing.T) {
 				return nil
 			}, thread.Under(gil)))
 		}
-		joinAll(ctx, threads)
+		err := joinAll(ctx, threads)
 		out.Print("n is", n)
-		return nil
+		return err
 	}, `
 		100ms n is 99
 		100ms ~ the program ends
@@ -55,17 +56,20 @@ func TestNoLostUpdateWithALock(t *testing.T) {
 				})
 			}))
 		}
-		joinAll(ctx, threads)
+		err := joinAll(ctx, threads)
 		out.Print("n is", n)
-		return nil
+		return err
 	}, `
 		10s n is 0
 		10s ~ the program ends
 	`)
 }
 
-func joinAll(ctx context.Context, threads []*thread.Thread) {
-	for _, th := range threads {
-		th.Join(ctx)
+// joinAll waits for all threads and returns their errors.
+func joinAll(ctx context.Context, threads []*thread.Thread) error {
+	errs := make([]error, len(threads))
+	for i, th := range threads {
+		errs[i] = th.Join(ctx)
 	}
+	return errors.Join(errs...)
 }

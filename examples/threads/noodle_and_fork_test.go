@@ -49,7 +49,7 @@ func Example_noodleAndFork() {
 		jason := thread.Start(ctx, "jason", dine(fork, noodle))
 
 		var deadlock *tristrand.DeadlockError
-		if errors.As(errors.Join(egon.Join(ctx), jason.Join(ctx)), &deadlock) {
+		if errors.As(joinAll(ctx, []*thread.Thread{egon, jason}), &deadlock) {
 			for _, link := range deadlock.Cycle {
 				file, _, _ := strings.Cut(link.TakenAt, ":") // and the line
 				fmt.Printf("%s waits for %s, which %s took in %s\n", link.Waiter, link.On, link.Holder, file)
@@ -90,14 +90,11 @@ func TestTheRefusedTryAgain(t *testing.T) {
 			thread.Start(ctx, "jason", stubborn(fork, noodle)),
 			thread.Start(ctx, "tank", stubborn(noodle, fork)),
 		}
-		var errs []error
-		for _, eater := range eaters {
-			errs = append(errs, eater.Join(ctx))
-		}
+		err := joinAll(ctx, eaters)
 		if refused == 0 {
 			return errors.New("nobody was refused")
 		}
-		return errors.Join(errs...)
+		return err
 	})
 	if found {
 		t.Errorf("seed %d: %v\n%s", o.Seed, o.Err, o.Trace())
@@ -119,13 +116,9 @@ func TestOneRLockForBoth(t *testing.T) {
 		eater("egon", noodle, fork)
 		eater("jason", fork, noodle)
 		eater("tank", noodle, fork)
-		for _, th := range eaters {
-			if err := th.Join(ctx); err != nil {
-				return err
-			}
-		}
+		err := joinAll(ctx, eaters)
 		out.Print("all have eaten")
-		return nil
+		return err
 	}, `
 		3s all have eaten
 		3s ~ the program ends

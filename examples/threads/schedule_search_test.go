@@ -39,7 +39,9 @@ func count(ctx context.Context, threads int, c *counter, add func(ctx context.Co
 	for i := range threads {
 		started = append(started, thread.Start(ctx, fmt.Sprint("adder-", i), add))
 	}
-	joinAll(ctx, started)
+	if err := joinAll(ctx, started); err != nil {
+		return err
+	}
 	if c.n != threads {
 		return fmt.Errorf("%w: %d threads counted to %d", errWrongSum, threads, c.n)
 	}
@@ -117,9 +119,9 @@ func Example_twentyThousandThreads() {
 				})
 			}))
 		}
-		joinAll(ctx, threads)
+		err := joinAll(ctx, threads)
 		fmt.Println(n)
-		return nil
+		return err
 	})
 	if err != nil {
 		fmt.Println(err)

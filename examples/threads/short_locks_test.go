@@ -29,9 +29,9 @@ func TestSlowPartOutsideTheLock(t *testing.T) {
 				})
 			}))
 		}
-		joinAll(ctx, threads)
+		err := joinAll(ctx, threads)
 		out.Print("n is", n)
-		return nil
+		return err
 	}, `
 		500ms n is 0
 		500ms ~ the program ends
@@ -50,7 +50,9 @@ func TestStartAndJoinOneByOne(t *testing.T) {
 				n = read - 1
 				return nil
 			})
-			one.Join(ctx)
+			if err := one.Join(ctx); err != nil {
+				return err
+			}
 		}
 		out.Print("n is", n)
 		return nil
