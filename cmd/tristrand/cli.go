@@ -88,15 +88,15 @@ func newParser(stdout, stderr io.Writer) (*kong.Kong, error) {
 func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if node := ctx.Selected(); node != nil {
 		options.NoAppSummary = true
-		usage := "Usage: " + node.FullPath() + " [flags]"
+		usage := []string{"Usage: " + node.FullPath() + " [flags]"}
 		for _, arg := range node.Positional {
 			if arg.Passthrough {
-				usage += " [--] <command> ... [::: <input> ...]"
+				usage = append(usage, "[--] <command> ... [::: <input> ...]")
 			} else {
-				usage += " " + arg.Summary()
+				usage = append(usage, arg.Summary())
 			}
 		}
-		if _, err := fmt.Fprintln(ctx.Stdout, usage); err != nil {
+		if _, err := fmt.Fprintln(ctx.Stdout, strings.Join(usage, " ")); err != nil {
 			return err
 		}
 	}

@@ -27,12 +27,12 @@ func Words(line string) ([]string, error) {
 		case ' ', '\t', '\n', '\r':
 			end()
 		case '\'':
-			close := strings.IndexByte(line[i+1:], '\'')
-			if close < 0 {
+			length := strings.IndexByte(line[i+1:], '\'')
+			if length < 0 {
 				return nil, errors.New("a ' is never closed")
 			}
-			word.WriteString(line[i+1 : i+1+close])
-			open, i = true, i+1+close
+			word.WriteString(line[i+1 : i+1+length])
+			open, i = true, i+1+length
 		case '"':
 			length, err := doubleQuoted(line[i+1:], &word)
 			if err != nil {

@@ -71,7 +71,7 @@ func children(pid string, found []string) []string {
 		if err != nil {
 			continue
 		}
-		for _, child := range strings.Fields(string(content)) {
+		for child := range strings.FieldsSeq(string(content)) {
 			found = children(child, append(found, child))
 		}
 	}
