@@ -103,7 +103,8 @@ func (m *mutex) try(on strand.Resource, s *strand.Strand, c strand.Claim) error 
 	if m.take(s, c) || s.Scheduler() == nil && m.barge(s, c, 0) {
 		return nil
 	}
-	if h := claimOf(m.word.Load()).Strand(); h != nil && h.HasEnded() {
+	w := m.word.Load()
+	if h := claimOf(w).Strand(); h != nil && h.HasEnded() && m.leftBy(h, w) {
 		return describe(tristrand.ErrOwnerDied, on)
 	}
 	return tristrand.ErrBusy

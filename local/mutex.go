@@ -122,7 +122,11 @@ func (m *mutex) enqueue(n *waiter, s *strand.Strand, c strand.Claim, own uint64)
 				m.taken(s)
 				return true, nil
 			}
-		case holder == nil || holder.HasEnded():
+		case holder == nil: // it has let go, and ended, since the word was read
+		case holder.HasEnded():
+			if !m.leftBy(holder, w) {
+				continue
+			}
 			if !n.recover {
 				m.word.And(^own)
 				return true, tristrand.ErrOwnerDied
@@ -130,9 +134,7 @@ func (m *mutex) enqueue(n *waiter, s *strand.Strand, c strand.Claim, own uint64)
 			if m.word.CompareAndSwap(w, w&flags&^own|uint64(c)) {
 				m.depth.Store(0)
 				m.taken(s)
-				if holder != nil {
-					holder.TakenOver()
-				}
+				holder.TakenOver()
 				return true, nil
 			}
 		default:
@@ -142,6 +144,13 @@ func (m *mutex) enqueue(n *waiter, s *strand.Strand, c strand.Claim, own uint64)
 			}
 		}
 	}
+}
+
+// leftBy reports whether s, which has ended, holds the mutex by the word w. One
+// that let go and then ended may have been looked up by a word that was old; one
+// that left the mutex keeps its slot.
+func (m *mutex) leftBy(s *strand.Strand, w uint64) bool {
+	return m.word.Load() == w && claimOf(w).Strand() == s
 }
 
 // push queues n: in front if it had been woken and was overtaken. The caller
@@ -271,7 +280,7 @@ func (m *mutex) reclaim() bool {
 // them that came to recover gets the mutex; if there is none, nobody does.
 func (m *mutex) ownerEnded(s *strand.Strand) {
 	m.mu.Lock()
-	if w := m.word.Load(); !claimOf(w).By(s) || !s.HasEnded() {
+	if w := m.word.Load(); claimOf(w).Strand() != s || !s.HasEnded() {
 		m.mu.Unlock()
 		return
 	}
@@ -316,9 +325,10 @@ func describe(err error, on strand.Resource) error {
 }
 
 func (m *mutex) releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
-	c := claimOf(m.word.Load())
+	w := m.word.Load()
+	c := claimOf(w)
 	s := c.Strand()
-	if s == nil || s.ID() == 0 {
+	if s == nil || s.ID() == 0 || m.word.Load() != w {
 		return buf, false
 	}
 	return append(buf, strand.Releaser{Ref: s.Ref(), Where: c.Where()}), true

@@ -112,9 +112,20 @@ func (g *GIL) acquire() {
 			g.switches.Add(1)
 			return
 		case <-t.C:
-			g.drop.Store(true)
+			g.ask(turn)
 			t.Reset(g.interval)
 		}
+	}
+}
+
+// ask asks whoever has the turn to give it up, for one who still waits for it.
+func (g *GIL) ask(turn chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-turn:
+	default:
+		g.drop.Store(true)
 	}
 }
 

@@ -82,8 +82,8 @@ type plain struct {
 }
 
 func (p *plain) Show(c Counts) {
-	p.seen, p.said = c, false
-	if c.Done > 0 && time.Since(p.last) >= p.every {
+	p.seen, p.said = c, p.said && c == p.seen
+	if !p.said && c.Done > 0 && time.Since(p.last) >= p.every {
 		p.say()
 	}
 }

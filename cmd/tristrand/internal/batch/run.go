@@ -100,6 +100,7 @@ func (r *run) end() {
 	r.stopJobs()
 	r.order.backlog.Close()
 	if r.cfg.Progress != nil {
+		r.cfg.Progress.Show(r.count(func(*Counts) {})) // the total may be known only now
 		r.cfg.Progress.End()
 	}
 }
