@@ -100,9 +100,12 @@ var errStuck = errors.New("the rule took too long: something hangs")
 
 func runTrial(ctx context.Context, r *run, mk ExecutorMaker, o ExecutorOptions, check func(context.Context, *trial)) {
 	before := strandsNow()
-	inner, cancel := r.withCancel(ctx)
-	stop := strand.Named(ctx).After(patience, func() { cancel(errStuck) })
 	x := &trial{run: r, ExecutorOptions: o, mk: mk, journal: journal{r.TempDir()}}
+	inner, cancel := r.withCancel(ctx)
+	stop := strand.Named(ctx).After(patience, func() {
+		x.releaseAll() // who does not mind ctx may mind this
+		cancel(errStuck)
+	})
 	func() {
 		defer stop()
 		defer x.closeAll(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"weak"
@@ -237,15 +238,16 @@ func closureForgotten(ctx context.Context, x *trial) {
 		f := tristrand.Go(ctx, ex, func(context.Context) (*[1 << 16]byte, error) { return big, nil }, opts...)
 		result(ctx, x, f)
 	}
-	x.until(ctx, "the collection of what jobs held", func() bool {
+	left := func() int {
 		runtime.GC()
-		for _, p := range kept {
-			if p.Value() != nil {
-				return false
-			}
+		return len(kept) - len(slices.DeleteFunc(slices.Clone(kept), func(p weak.Pointer[[1 << 16]byte]) bool { return p.Value() != nil }))
+	}
+	for tries := 0; left() > 0; tries++ {
+		if tries == 100 {
+			x.Fatalf("what %d of %d jobs held is not collected", left(), len(kept))
 		}
-		return true
-	})
+		x.settle(ctx)
+	}
 	if got := result(ctx, x, taskEcho.Submit(ctx, ex, 5)); got != 5 {
 		x.Errorf("the next job gives %d", got)
 	}
