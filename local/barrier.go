@@ -42,6 +42,7 @@ type round struct {
 	queue   waiters
 	arrived int
 	broken  bool
+	passed  bool // all had arrived, and the action is done
 }
 
 var _ tristrand.Barrier = (*Barrier)(nil)
@@ -86,6 +87,10 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 	b.mu.Unlock()
 	if err := n.w.Park(ctx, b); err != nil {
 		b.mu.Lock()
+		if r.passed { // at the same moment; the others have gone on with this party
+			b.mu.Unlock()
+			return turn, nil
+		}
 		r.queue.remove(n)
 		r.arrived--
 		if r == b.filling || r == b.acting {
@@ -121,6 +126,7 @@ func (b *Barrier) pass(ctx context.Context, r *round) (err error) {
 			grant(all, broken)
 			return
 		}
+		r.passed = true
 		all := r.queue.popAll()
 		b.mu.Unlock()
 		grant(all, passed)
