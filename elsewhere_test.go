@@ -57,7 +57,7 @@ func TestJobElsewhere(t *testing.T) {
 	if l.Priority != 3 || l.Label["k"] != "v" || l.Timeout != time.Second || l.Retries != 1 || j.Task() != "test.square" || j.Context() != ctx {
 		t.Errorf("the job of %q has the limits %+v", j.Task(), l)
 	}
-	if !strings.HasPrefix(j.ID(), "test.square#") || j.ID() != j.ID() {
+	if id := j.ID(); !strings.HasPrefix(id, "test.square#") || id != j.ID() {
 		t.Errorf("the job is called %q", j.ID())
 	}
 	if !j.Start(engine.interrupt) || f.State() != tristrand.Running {

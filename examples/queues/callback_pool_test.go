@@ -98,12 +98,11 @@ func Example_errorsReachTheCallback() {
 
 		submit(ctx, pool, func(context.Context) (int, error) { return 0, errors.New("no such page") }, show)
 		submit(ctx, pool, func(context.Context) (int, error) {
-			var pages []int
-			return pages[7], nil
+			pages := make([]int, 3)
+			return pages[len(pages)], nil
 		}, func(ok bool, result any) {
 			err, _ := result.(error)
-			var panicked *tristrand.PanicError // has the stack as well
-			if errors.As(err, &panicked) {
+			if panicked, ok := errors.AsType[*tristrand.PanicError](err); ok { // has the stack as well
 				fmt.Println(ok, panicked.Value)
 			}
 		})
@@ -115,7 +114,7 @@ func Example_errorsReachTheCallback() {
 	}
 	// Unordered output:
 	// false no such page
-	// false runtime error: index out of range [7] with length 0
+	// false runtime error: index out of range [3] with length 3
 	// true 42
 }
 

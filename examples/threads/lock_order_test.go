@@ -51,8 +51,7 @@ func Example_locksTakenCrosswise() {
 		return errors.Join(crosswise(ctx)...)
 	})
 	fmt.Println("found:", found)
-	var deadlock *tristrand.DeadlockError
-	if errors.As(o.Err, &deadlock) {
+	if deadlock, ok := errors.AsType[*tristrand.DeadlockError](o.Err); ok {
 		for _, link := range deadlock.Cycle { // link.Waiter and link.Holder are the threads
 			fmt.Println("somebody waits for", link.On)
 		}

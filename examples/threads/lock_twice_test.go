@@ -21,8 +21,7 @@ func Example_lockTwice() {
 		defer mu.Release(ctx)
 		return mu.Acquire(ctx)
 	})
-	var deadlock *tristrand.DeadlockError
-	if errors.As(err, &deadlock) {
+	if deadlock, ok := errors.AsType[*tristrand.DeadlockError](err); ok {
 		for _, link := range deadlock.Cycle { // link.TakenAt has file and line
 			fmt.Printf("%q waits for %s, held by %q\n", link.Waiter, link.On, link.Holder)
 		}

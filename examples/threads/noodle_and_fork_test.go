@@ -48,8 +48,7 @@ func Example_noodleAndFork() {
 		egon := thread.Start(ctx, "egon", dine(noodle, fork))
 		jason := thread.Start(ctx, "jason", dine(fork, noodle))
 
-		var deadlock *tristrand.DeadlockError
-		if errors.As(joinAll(ctx, []*thread.Thread{egon, jason}), &deadlock) {
+		if deadlock, ok := errors.AsType[*tristrand.DeadlockError](joinAll(ctx, []*thread.Thread{egon, jason})); ok {
 			for _, link := range deadlock.Cycle {
 				file, _, _ := strings.Cut(link.TakenAt, ":") // and the line
 				fmt.Printf("%s waits for %s, which %s took in %s\n", link.Waiter, link.On, link.Holder, file)
