@@ -20,6 +20,7 @@ func closeRules() []executorRule {
 		{"while Close waits jobs are refused", "refuse, drain", ofAll, anyWorld, closeRefusesMeanwhile},
 		{"Close again waits for the first and says the same", "again: waits for the first, same answer", ofAll, anyWorld, closeAgain},
 		{"Close again says what was left", "again: same answer", ofAll, anyWorld, closeAgainLate},
+		{"Close again while the first gives up", "again: waits for the first, same answer", ofAll, fakeTime, closeAgainDeaf},
 		{"the ctx of a second Close bounds its own wait", "again: waits for the first", ofAll, anyWorld, closeAgainBounded},
 		{"Close wakes those who wait for room", "ErrClosed", ofAll, anyWorld, closeWakes},
 		{"Close waits for the tries to come", "refuse, drain", ofAll, anyWorld, closeRetries},
@@ -119,6 +120,25 @@ func closeAgainLate(ctx context.Context, x *trial) {
 	first, second := ex.Close(x.ended(ctx)), ex.Close(ctx)
 	if first == nil || fmt.Sprint(first) != fmt.Sprint(second) {
 		x.Errorf("Close returns %v, and again %v", first, second)
+	}
+}
+
+func closeAgainDeaf(ctx context.Context, x *trial) {
+	x.closedLate = true
+	ex := x.open(ctx, 1, 4)
+	x.occupy(ctx, ex, 1)
+	began := x.now(ctx)
+	var errs [2]error
+	first := x.start(ctx, "first", func(ctx context.Context) error { errs[0] = ex.Close(x.ended(ctx)); return nil })
+	x.untilParked(ctx, first)
+	second := x.start(ctx, "second", func(ctx context.Context) error { errs[1] = ex.Close(ctx); return nil })
+	x.joinAll(ctx, first, second)
+	var left *tristrand.CloseError
+	if !errors.As(errs[1], &left) || fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
+		x.Errorf("Close returns %v, and the second %v", errs[0], errs[1])
+	}
+	if d := x.now(ctx) - began; d > 6*time.Second {
+		x.Errorf("the two took %v, want the grace", d)
 	}
 }
 

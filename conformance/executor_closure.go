@@ -25,7 +25,7 @@ func closureRules() []executorRule {
 		{"a test's FailNow in a job is a Goexit", "ErrGoexit", ofClosures, openWorld, closureFailNow},
 		{"a job is run by a strand of its own", "a job's ctx names its strand", ofClosures, anyWorld, closureStrand},
 		{"the values of ctx are the job's", "its values too inside one process", ofClosures, anyWorld, closureValues},
-		{"the job's ctx ends when the job does", "a job's ctx dies with it", ofClosures, openWorld, closureContextEnds},
+		{"the job's ctx ends when the job does", "a job's ctx dies with it", ofClosures, anyWorld, closureContextEnds},
 		{"the cause of the end is told in the job", "the job's ctx ends with cause ErrCancelled, or ErrTimeout", ofClosures, anyWorld, closureCause},
 		{"a time-out and the end of the function at once count once", "the Future is ErrTimeout; Stats", ofClosures, anyWorld, closureTimeoutRace},
 		{"a job may submit jobs", "Submit from a worker", ofClosures, anyWorld, closureSubmits},
@@ -149,7 +149,7 @@ func closureContextEnds(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 4)
 	f := tristrand.Go(ctx, ex, func(ctx context.Context) (context.Context, error) { return ctx, ctx.Err() })
 	inner := result(ctx, x, f)
-	<-inner.Done()
+	x.until(ctx, "the end of the job's ctx", func() bool { return isClosed(inner.Done()) })
 	x.is(inner.Err(), "the ctx of a job that is done", context.Canceled)
 }
 

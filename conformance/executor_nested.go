@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/strand"
@@ -17,6 +18,7 @@ func nestedRules() []executorRule {
 		{"a job may wait for one that runs", "never a false deadlock", ofClosures, anyWorld, nestedRunning},
 		{"with a deadline there is no deadlock, and the time-out says why", "when that time-out fires, its error also carries the cycle", ofClosures, anyWorld, nestedDeadline},
 		{"a worker that is refused can go on", "one victim; the others go on", ofClosures, anyWorld, nestedGoesOn},
+		{"a job that closes its executor while another does is refused", "a deadlock is refused, not suffered", ofClosures, anyWorld, nestedClose},
 		{"a job that waits for itself is refused", "a deadlock is refused, not suffered", ofClosures, anyWorld, nestedSelf},
 	}
 	for _, workers := range []int{1, 2} {
@@ -218,16 +220,42 @@ func nestedGoesOn(ctx context.Context, x *trial) {
 
 func nestedSelf(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 2, 10)
-	var self *tristrand.Future[error]
-	known := make(chan struct{})
-	self = tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
-		<-known
-		_, err := self.Result(ctx)
+	var self atomic.Pointer[tristrand.Future[error]]
+	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+		for self.Load() == nil {
+			if err := strand.Sleep(ctx, tick); err != nil {
+				return nil, err
+			}
+		}
+		_, err := self.Load().Result(ctx)
 		return err, nil
 	})
-	close(known)
+	self.Store(f)
 	var dead *tristrand.DeadlockError
-	if err := result(ctx, x, self); !errors.As(err, &dead) {
+	if err := result(ctx, x, f); !errors.As(err, &dead) {
 		x.Errorf("Result of itself is %v, want a DeadlockError", err)
 	}
+}
+
+// nestedClose has a job close its executor, of which another worker is idle, while
+// somebody else does.
+func nestedClose(ctx context.Context, x *trial) {
+	ex := x.open(ctx, 2, 10)
+	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+		x.must(x.note("begin job"), "note")
+		for !x.released("job") {
+			if err := strand.Sleep(ctx, tick); err != nil {
+				return nil, err
+			}
+		}
+		return ex.Close(ctx), nil
+	})
+	x.untilBegan(ctx, "job")
+	p := x.closing(ctx, ex)
+	x.release("job")
+	var dead *tristrand.DeadlockError
+	if err := result(ctx, x, f); !errors.As(err, &dead) {
+		x.Errorf("Close in a job returns %v, want a DeadlockError", err)
+	}
+	x.joinAll(ctx, p)
 }

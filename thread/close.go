@@ -16,38 +16,50 @@ import (
 func (p *Pool) Close(ctx context.Context) error {
 	p.init(ctx)
 	p.mu.Lock()
-	if p.closed != nil {
-		done := p.closed
-		p.mu.Unlock()
-		return p.closedBefore(ctx, done)
+	if p.closer != nil {
+		return p.closedBefore(ctx) // unlocks
 	}
-	p.closed = make(chan struct{})
+	p.closer = strand.Current(ctx)
 	p.mu.Unlock()
 	p.refuse()
 	err := p.drain(ctx)
 	p.mu.Lock()
-	p.closeErr = err
-	close(p.closed)
+	p.closed, p.closeErr = true, err
+	others := p.closers
+	p.closers = nil
 	p.mu.Unlock()
+	for _, w := range others {
+		w.Grant()
+	}
 	return err
 }
 
-func (p *Pool) closedBefore(ctx context.Context, done <-chan struct{}) error {
-	select {
-	case <-done:
-	default:
-		if err := p.waitEmpty(ctx); err != nil {
+// closedBefore waits for the first Close and returns its answer. It is called
+// with mu held and unlocks it.
+func (p *Pool) closedBefore(ctx context.Context) error {
+	if !p.closed {
+		w := strand.Current(ctx).NewWait()
+		p.closers = append(p.closers, w)
+		p.mu.Unlock()
+		if err := w.Park(ctx, answer{p}); err != nil {
 			return err
 		}
-		select { // soon now
-		case <-done:
-		case <-ctx.Done():
-			return strand.Err(ctx)
-		}
+		p.mu.Lock()
 	}
-	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.closeErr
+}
+
+// answer is what a second Close waits for: that the first one returns.
+type answer struct{ p *Pool }
+
+func (a answer) String() string { return "the close of " + a.p.String() }
+
+func (a answer) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
+	if a.p.closer.ID() == 0 {
+		return buf, false
+	}
+	return append(buf, strand.Releaser{Ref: a.p.closer.Ref()}), true
 }
 
 // refuse makes every Submit fail from now on, and lets idle workers end.
@@ -106,29 +118,41 @@ func (p *Pool) waitEmpty(ctx context.Context) error {
 		p.mu.Unlock()
 		return err
 	}
-	on := strand.Resource(p)
-	for w := range p.workers {
-		if w.job != nil && w.s == s {
-			on = ownEnd{p, s}
-		}
-	}
 	w := s.NewWait()
 	p.waits = append(p.waits, w)
 	p.mu.Unlock()
-	return w.Park(ctx, on)
+	return w.Park(ctx, emptied{p, s})
 }
 
-// ownEnd is what a job waits for that closes the pool which runs it: whatever the
-// other workers do, it waits for itself.
-type ownEnd struct {
-	p *Pool
-	s *strand.Strand
+// emptied is what Close waits for: every job that runs has to end, so one that
+// waits for Close in any way is enough for a deadlock.
+type emptied struct {
+	p  *Pool
+	by *strand.Strand
 }
 
-func (e ownEnd) String() string { return e.p.String() }
+func (e emptied) String() string { return "the end of the jobs of " + e.p.String() }
 
-func (e ownEnd) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
-	return append(buf, strand.Releaser{Ref: e.s.Ref()}), true
+// Releasers returns one of the strands that have to end: the one that waits
+// itself, if there is one, or else any that waits for something. One whose time
+// will be up is given up some day.
+func (e emptied) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
+	e.p.mu.Lock()
+	defer e.p.mu.Unlock()
+	var stuck *strand.Strand
+	for w := range e.p.workers {
+		switch {
+		case w.job == nil || w.job.Limits().Timeout > 0:
+		case w.s == e.by:
+			return append(buf, strand.Releaser{Ref: e.by.Ref()}), true
+		case w.s.Waiting() != nil && (stuck == nil || w.s.ID() < stuck.ID()):
+			stuck = w.s
+		}
+	}
+	if stuck == nil {
+		return buf, false
+	}
+	return append(buf, strand.Releaser{Ref: stuck.Ref()}), true
 }
 
 // stop drops what is queued and asks what runs to stop. It returns their names.

@@ -66,9 +66,11 @@ type Pool struct {
 	stats     tristrand.Stats
 	reaper    *time.Timer
 	reaping   bool
-	period    uint64        // how often reaper has fired
-	waits     []strand.Wait // for the last worker to end
-	closed    chan struct{} // made by the first Close, closed when it has its answer
+	period    uint64         // how often reaper has fired
+	waits     []strand.Wait  // for the last worker to end
+	closer    *strand.Strand // of the first Close
+	closers   []strand.Wait  // of the others, until it has its answer
+	closed    bool           // it has
 	closeErr  error
 }
 

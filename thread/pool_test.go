@@ -303,3 +303,32 @@ func TestPoolGrace(t *testing.T) {
 		})
 	}
 }
+
+// TestPoolCloseDeadlock has Close wait for a job that waits for the closer's lock.
+// Another worker is idle, and helps nobody.
+func TestPoolCloseDeadlock(t *testing.T) {
+	inBubble(t, func(ctx context.Context, t *testing.T) {
+		for _, closeFirst := range []bool{false, true} {
+			pool := &thread.Pool{Workers: 2}
+			var l local.Lock
+			if err := l.Acquire(ctx); err != nil {
+				t.Fatal(err)
+			}
+			f := tristrand.Go(ctx, pool, func(ctx context.Context) (int, error) {
+				if closeFirst {
+					time.Sleep(time.Second)
+				}
+				return 0, tristrand.With(ctx, &l, func(context.Context) error { return nil })
+			})
+			synctest.Wait()
+			err := pool.Close(ctx)
+			if rerr := l.Release(ctx); rerr != nil {
+				t.Error(rerr)
+			}
+			_, jerr := f.Result(ctx)
+			if isDeadlock(err) == isDeadlock(jerr) {
+				t.Errorf("Close, first: %v, gets %v and the job %v, want one refused", closeFirst, err, jerr)
+			}
+		}
+	})
+}
