@@ -102,7 +102,7 @@ func Example_errorsReachTheCallback() {
 			return pages[len(pages)], nil
 		}, func(ok bool, result any) {
 			err, _ := result.(error)
-			if panicked, ok := errors.AsType[*tristrand.PanicError](err); ok { // has the stack as well
+			if panicked, is := errors.AsType[*tristrand.PanicError](err); is { // has the stack as well
 				fmt.Println(ok, panicked.Value)
 			}
 		})
