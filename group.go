@@ -19,11 +19,10 @@ type Group struct {
 	// Otherwise the first error ends the ctx of the others, and Wait returns it.
 	KeepGoing bool
 
-	mu     sync.Mutex      // guards the rest
-	ctx    context.Context //nolint:containedctx // of the functions, from the first Go to Wait
-	cancel context.CancelCauseFunc
-	jobs   []*member
-	errs   []error
+	mu   sync.Mutex      // guards the rest
+	ctx  *strand.Context // of the functions, from the first Go to Wait
+	jobs []*member
+	errs []error
 }
 
 // A member is one job of a group.
@@ -38,8 +37,8 @@ type member struct {
 // is an error that Wait returns.
 func (g *Group) Go(ctx context.Context, fn func(ctx context.Context) error) {
 	g.mu.Lock()
-	if g.cancel == nil {
-		g.ctx, g.cancel = context.WithCancelCause(ctx)
+	if g.ctx == nil {
+		g.ctx = cancellable(ctx)
 	}
 	inner, ex := g.ctx, g.Executor
 	g.mu.Unlock()
@@ -52,24 +51,26 @@ func (g *Group) Go(ctx context.Context, fn func(ctx context.Context) error) {
 	g.mu.Unlock()
 	m.OnDone(func(*Future[struct{}]) {
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.note(m)
+		err := g.note(m)
+		g.mu.Unlock()
+		if err != nil && !g.KeepGoing {
+			inner.End(&cancelledError{err})
+		}
 	})
 }
 
 // note takes the outcome of a job that is done into account, once: Wait may come
-// before the job has called back. The caller holds mu.
-func (g *Group) note(m *member) {
+// before the job has called back. It returns the job's error. The caller holds mu.
+func (g *Group) note(m *member) error {
 	if m.noted {
-		return
+		return nil
 	}
 	m.noted = true
-	if _, err := m.TryResult(); err != nil {
+	_, err := m.TryResult()
+	if err != nil {
 		g.errs = append(g.errs, err)
-		if !g.KeepGoing && g.cancel != nil {
-			g.cancel(err)
-		}
 	}
+	return err
 }
 
 // Wait waits until all functions have returned. It returns the first error, or
@@ -78,14 +79,10 @@ func (g *Group) note(m *member) {
 func (g *Group) Wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
-		jobs := g.jobs
+		jobs, inner := g.jobs, g.ctx
 		g.mu.Unlock()
 		if _, _, err := Wait(ctx, AllCompleted, jobs...); err != nil {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			if g.cancel != nil {
-				g.cancel(err)
-			}
+			inner.End(&cancelledError{err}) // there is one, as there are jobs
 			return err
 		}
 		g.mu.Lock()
@@ -94,15 +91,15 @@ func (g *Group) Wait(ctx context.Context) error {
 		}
 		g.mu.Unlock()
 	}
-	defer g.mu.Unlock()
 	for _, m := range g.jobs {
-		g.note(m)
+		_ = g.note(m)
 	}
-	errs := g.errs
-	if g.cancel != nil {
-		g.cancel(nil)
+	inner, errs := g.ctx, g.errs
+	g.ctx, g.jobs, g.errs = nil, nil, nil
+	g.mu.Unlock()
+	if inner != nil {
+		inner.End(context.Canceled)
 	}
-	g.ctx, g.cancel, g.jobs, g.errs = nil, nil, nil, nil
 	if len(errs) > 1 && !g.KeepGoing {
 		return errs[0]
 	}

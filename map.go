@@ -3,6 +3,7 @@ package tristrand
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/tristrand/tristrand/strand"
 )
@@ -89,9 +90,8 @@ type mapping[In, Out any] struct {
 	opts     *settings
 	chunk    int
 	ahead    int             // batches submitted and not yet yielded, at most
-	ctx      context.Context //nolint:containedctx // of the jobs; a mapping is one call
+	ctx      *strand.Context // of the jobs
 	detached context.Context //nolint:containedctx // to wait under; the jobs end by ctx
-	cancel   context.CancelCauseFunc
 	flying   map[*batch[In, Out]]struct{}
 	over     bool // ctx has ended, and flying was told
 }
@@ -101,7 +101,7 @@ const maxAhead = 1024
 func (t *Task[In, Out]) newMapping(ctx context.Context, ex Executor, opts []CallOption) *mapping[In, Out] {
 	m := &mapping[In, Out]{task: t, ex: ex, opts: apply(opts), chunk: 1,
 		detached: context.WithoutCancel(ctx), flying: make(map[*batch[In, Out]]struct{})}
-	m.ctx, m.cancel = context.WithCancelCause(ctx)
+	m.ctx = cancellable(ctx)
 	buffer := 0
 	if m.opts != nil {
 		buffer = m.opts.buffer
@@ -121,9 +121,19 @@ func (t *Task[In, Out]) newMapping(ctx context.Context, ex Executor, opts []Call
 	return m
 }
 
+// cancellable returns a child of ctx that whoever called ends. Unlike one of
+// package context's it tells of its end on the goroutine that ends it, on the turn
+// that a scheduler gave.
+func cancellable(ctx context.Context) *strand.Context {
+	c := new(strand.Context)
+	c.Init(ctx)
+	c.Bind(strand.Named(ctx), time.Time{})
+	return c
+}
+
 // end cancels what is not done and waits for it.
 func (m *mapping[In, Out]) end() {
-	m.cancel(ErrCancelled)
+	m.ctx.End(ErrCancelled)
 	m.over = false
 	m.cancelFlying()
 	for b := range m.flying {
