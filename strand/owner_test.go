@@ -145,3 +145,31 @@ func TestAStrandThatHoldsNothingLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A claimed is a closed resource with one owner that is told when it has ended.
+type claimed struct {
+	gate
+	told int
+}
+
+func (c *claimed) OwnerEnded(*strand.Strand) {
+	c.told++
+	c.set()
+}
+
+// The owner may end after a waiter has queued and before its wait can be seen:
+// the waiter itself sees to it that the resource is told.
+func TestInvariant5AnOwnerThatEndsBeforeTheParkIsFound(t *testing.T) {
+	ctx := adopt(t)
+	owner := strand.Go(ctx, strand.Options{Kind: strand.Thread, Name: "owner"}, func(ctx context.Context) {
+		strand.Current(ctx).Held(1)
+	})
+	c := &claimed{gate: gate{of: []strand.Releaser{{Ref: owner.Ref()}}}}
+	w := strand.Current(ctx).NewWait()
+	c.waits = append(c.waits, w)
+	until(t, "the owner has ended", owner.HasEnded)
+	if err := w.Park(ctx, c); err != nil || c.told != 1 {
+		t.Errorf("Park: %v, and the resource was told %d times", err, c.told)
+	}
+	owner.TakenOver()
+}
