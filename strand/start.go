@@ -124,6 +124,9 @@ func (s *Strand) end() {
 		return
 	}
 	s.locals = nil
+	if s.unwatch != nil {
+		s.unwatch()
+	}
 	if s.held <= 0 {
 		s.ended.Store(true)
 		s.token.Store(0)

@@ -76,10 +76,14 @@ type Strand struct {
 
 	edge edge // of the current wait; whoever reads it holds the wait's reading bit
 
+	ownCtx atomic.Bool // the current wait is parked under the strand's own ctx, which is watched
+
 	// Touched by the strand's own goroutine alone.
-	held   int32 // locks held
-	at     uintptr
-	locals map[any]any
+	parked  bool        // it has parked under its own ctx before
+	unwatch func() bool // ends the watch on its own ctx
+	held    int32       // locks held
+	at      uintptr
+	locals  map[any]any
 }
 
 // nameless stands for every goroutine that no context names.
