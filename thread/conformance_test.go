@@ -12,7 +12,5 @@ import (
 func TestPoolConformance(t *testing.T) {
 	conformance.Executor(t, func(_ context.Context, _ testing.TB, workers, queue int) tristrand.Executor {
 		return &thread.Pool{Workers: workers, Queue: queue}
-	}, conformance.ExecutorOptions{Options: conformance.Options{
-		Worlds: []conformance.World{conformance.Bubble, conformance.RealTime},
-	}})
+	}, conformance.ExecutorOptions{Options: conformance.Options{Seeds: 3}})
 }
