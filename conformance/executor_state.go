@@ -74,8 +74,8 @@ func stateResultContext(ctx context.Context, x *trial) {
 		if _, err := f.Result(x.ended(ctx)); !errors.Is(err, context.Canceled) || !errors.Is(err, errGaveUp) {
 			x.Errorf("Result under a ctx that has ended returns %v", err)
 		}
-		short, cancel := strand.WithTimeout(ctx, rest)
 		began := x.now(ctx)
+		short, cancel := strand.WithTimeout(ctx, rest)
 		_, err := f.Result(short)
 		cancel()
 		x.is(err, "Result whose time is up", context.DeadlineExceeded)

@@ -149,8 +149,8 @@ func waitContext(ctx context.Context, x *trial) {
 	x.release("1")
 	result(ctx, x, fs[1])
 	for _, when := range []tristrand.When{tristrand.AllCompleted, tristrand.FirstError} {
-		short, cancel := strand.WithTimeout(ctx, rest)
 		began := x.now(ctx)
+		short, cancel := strand.WithTimeout(ctx, rest)
 		done, pending, err := tristrand.Wait(short, when, fs...)
 		cancel()
 		x.took(ctx, began, rest, "Wait")
