@@ -56,7 +56,7 @@ func Executor(t *testing.T, mk ExecutorMaker, o ExecutorOptions) {
 			skip[name] = why
 		}
 	}
-	o.Options.Skip = skip
+	o.Skip = skip
 	runRules(t, rules, mk, o.Options)
 }
 
@@ -178,8 +178,14 @@ func result[T any](ctx context.Context, x *trial, f *tristrand.Future[T]) T {
 	return v
 }
 
-// fails returns the error of f, which must match the targets.
-func fails[T any](ctx context.Context, x *trial, f *tristrand.Future[T], targets ...error) error {
+// fails checks that f has an error, which matches the targets.
+func fails[T any](ctx context.Context, x *trial, f *tristrand.Future[T], targets ...error) {
+	x.Helper()
+	_ = failure(ctx, x, f, targets...)
+}
+
+// failure returns the error of f, which must match the targets.
+func failure[T any](ctx context.Context, x *trial, f *tristrand.Future[T], targets ...error) error {
 	x.Helper()
 	v, err := f.Result(ctx)
 	if err == nil {

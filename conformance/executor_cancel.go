@@ -44,7 +44,7 @@ func cancelJobPending(ctx context.Context, x *trial) {
 	}
 	state(x, f, tristrand.Cancelled)
 	for range 2 {
-		err := fails(ctx, x, f, tristrand.ErrCancelled, context.Canceled)
+		err := failure(ctx, x, f, tristrand.ErrCancelled, context.Canceled)
 		if errors.Is(err, tristrand.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
 			x.Errorf("the error is also a time-out: %v", err)
 		}
@@ -218,7 +218,7 @@ func contextEndsRunning(ctx context.Context, x *trial) {
 	f := x.hold(inner, ex, "ended")
 	x.untilBegan(ctx, "ended")
 	cancel(errGaveUp)
-	err := fails(ctx, x, f, context.Canceled)
+	err := failure(ctx, x, f, context.Canceled)
 	if !x.Portable {
 		x.is(err, "a job whose ctx has ended", errGaveUp)
 	}

@@ -251,8 +251,7 @@ func closeEndedIdle(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 8)
 	result(ctx, x, taskEcho.Submit(ctx, ex, 1))
 	err := ex.Close(x.ended(ctx))
-	var left *tristrand.CloseError
-	if errors.As(err, &left) {
+	if _, ok := errors.AsType[*tristrand.CloseError](err); ok {
 		x.Errorf("Close with nothing to do returns %v", err)
 	}
 	x.isRefused(ctx, ex)
@@ -317,7 +316,7 @@ func terminateRetries(ctx context.Context, x *trial) {
 	f := x.flaky(ctx, ex, "a", 9, "error", tristrand.Retries(9), tristrand.Backoff(patience, patience))
 	x.until(ctx, "the first try", func() bool { return x.tries("a") == 1 && f.State() == tristrand.Pending })
 	x.must(ex.Terminate(), "Terminate")
-	err := fails(ctx, x, f, tristrand.ErrCancelled)
+	err := failure(ctx, x, f, tristrand.ErrCancelled)
 	if !strings.Contains(err.Error(), "try 1 of a failed") {
 		x.Errorf("the error does not tell of the try before: %v", err)
 	}

@@ -65,7 +65,7 @@ func closureRuns(ctx context.Context, x *trial) {
 	if got := result(ctx, x, f); got != "3" {
 		x.Errorf("Go gives %q", got)
 	}
-	none := tristrand.Go(ctx, ex, func(context.Context) (error, error) { return nil, nil }) //nolint:staticcheck // a value that is a nil interface
+	none := tristrand.Go(ctx, ex, func(context.Context) (error, error) { return nil, nil })
 	if got := result(ctx, x, none); got != nil {
 		x.Errorf("a nil value came back as %v", got)
 	}
@@ -88,19 +88,18 @@ func closureError(ctx context.Context, x *trial) {
 func closurePanicError(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 4)
 	own := &ownError{7}
-	err := fails(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { panic(own) }), own)
+	err := failure(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { panic(own) }), own)
 	var p *tristrand.PanicError
 	if !errors.As(err, &p) || p.Value != own || p.Task != "" {
 		x.Errorf("the error is %#v, want a PanicError with what was given to panic", err)
 	}
-	err = fails(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { panic(nil) })) //nolint:govet // that is the case
+	err = failure(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { panic(nil) })) //nolint:govet // that is the case
 	if !errors.As(err, &p) {
 		x.Errorf("after panic(nil) the error is %v", err)
 	}
 	var m map[string]int
-	err = fails(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { m["a"] = 1; return 0, nil }))
-	var re runtime.Error
-	if !errors.As(err, &re) {
+	err = failure(ctx, x, tristrand.Go(ctx, ex, func(context.Context) (int, error) { m["a"] = 1; return 0, nil }))
+	if _, ok := errors.AsType[runtime.Error](err); !ok {
 		x.Errorf("after a runtime error the error is %v", err)
 	}
 }
@@ -273,7 +272,7 @@ func groupFirstError(ctx context.Context, x *trial) {
 			x.until(ctx, "the others run", func() bool { return ready.Load() == 2 })
 			return own
 		})
-		if err := g.Wait(ctx); err != error(own) || others.Load() != 2 { //nolint:errorlint // the very same
+		if err := g.Wait(ctx); err != own || others.Load() != 2 { //nolint:errorlint // the very same
 			x.Errorf("Wait returns %v, and %d others were told of it", err, others.Load())
 		}
 	}

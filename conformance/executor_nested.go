@@ -105,7 +105,7 @@ func nestedDeadlock(ctx context.Context, x *trial, workers int, wait func(contex
 	var fs []*tristrand.Future[error]
 	for i := range workers {
 		name := fmt.Sprint(i)
-		fs = append(fs, tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+		fs = append(fs, tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) {
 			x.must(x.note("begin "+name), "note")
 			for !x.released("start") {
 				if err := strand.Sleep(ctx, tick); err != nil {
@@ -120,8 +120,7 @@ func nestedDeadlock(ctx context.Context, x *trial, workers int, wait func(contex
 	refused := 0
 	for _, f := range fs {
 		err := result(ctx, x, f)
-		var dead *tristrand.DeadlockError
-		if errors.As(err, &dead) {
+		if dead, ok := errors.AsType[*tristrand.DeadlockError](err); ok {
 			refused++
 			if len(dead.Cycle) == 0 || dead.Cycle[0].Waiter == "" || dead.Cycle[0].On == "" {
 				x.Errorf("the deadlock does not say who waits for what: %+v", dead.Cycle)
@@ -174,7 +173,7 @@ func nestedRunning(ctx context.Context, x *trial) {
 
 func nestedDeadline(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 10)
-	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) {
 		short, cancel := strand.WithTimeout(ctx, rest)
 		defer cancel()
 		_, err := taskEcho.Submit(ctx, ex, 1).Result(short)
@@ -182,8 +181,7 @@ func nestedDeadline(ctx context.Context, x *trial) {
 	})
 	err := result(ctx, x, f)
 	x.is(err, "Result whose time is up", context.DeadlineExceeded)
-	var dead *tristrand.DeadlockError
-	if !errors.As(err, &dead) {
+	if _, ok := errors.AsType[*tristrand.DeadlockError](err); !ok {
 		x.Errorf("the error does not say that only the deadline ended the deadlock: %v", err)
 	}
 }
@@ -221,7 +219,7 @@ func nestedGoesOn(ctx context.Context, x *trial) {
 func nestedSelf(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 2, 10)
 	var self atomic.Pointer[tristrand.Future[error]]
-	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) {
 		for self.Load() == nil {
 			if err := strand.Sleep(ctx, tick); err != nil {
 				return nil, err
@@ -241,7 +239,7 @@ func nestedSelf(ctx context.Context, x *trial) {
 // somebody else does.
 func nestedClose(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 2, 10)
-	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) { //nolint:staticcheck // the error is the value
+	f := tristrand.Go(ctx, ex, func(ctx context.Context) (error, error) {
 		x.must(x.note("begin job"), "note")
 		for !x.released("job") {
 			if err := strand.Sleep(ctx, tick); err != nil {

@@ -45,7 +45,7 @@ func timeoutAtOnce(ctx context.Context, x *trial) {
 	deaf := x.deaf(ctx, ex, "deaf", tristrand.Timeout(rest))
 	polite := x.hold(ctx, ex, "polite", tristrand.Timeout(rest))
 	for _, f := range []*tristrand.Future[string]{deaf, polite} {
-		err := fails(ctx, x, f, tristrand.ErrTimeout, context.DeadlineExceeded)
+		err := failure(ctx, x, f, tristrand.ErrTimeout, context.DeadlineExceeded)
 		x.took(ctx, began, rest, "the job")
 		state(x, f, tristrand.Failed)
 		if errors.Is(err, tristrand.ErrCancelled) || errors.Is(err, context.Canceled) {
@@ -162,7 +162,7 @@ func retryUntil(ctx context.Context, x *trial) {
 func retryErrors(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 4)
 	f := x.flaky(ctx, ex, "a", 9, "error", tristrand.Retries(2), soon)
-	err := fails(ctx, x, f)
+	err := failure(ctx, x, f)
 	for n := 1; n <= 3; n++ {
 		if want := fmt.Sprintf("try %d of a failed", n); !strings.Contains(err.Error(), want) {
 			x.Errorf("the error does not tell of %q: %v", want, err)
@@ -184,9 +184,8 @@ func retryPanic(ctx context.Context, x *trial) {
 	if got := result(ctx, x, x.flaky(ctx, ex, "a", 1, "panic", tristrand.Retries(1), soon)); got != 2 {
 		x.Errorf("the job succeeded at try %d", got)
 	}
-	err := fails(ctx, x, x.flaky(ctx, ex, "b", 9, "panic", tristrand.Retries(1), soon))
-	var p *tristrand.PanicError
-	if !errors.As(err, &p) {
+	err := failure(ctx, x, x.flaky(ctx, ex, "b", 9, "panic", tristrand.Retries(1), soon))
+	if _, ok := errors.AsType[*tristrand.PanicError](err); !ok {
 		x.Errorf("the error is %v, want one with a *PanicError", err)
 	}
 }
@@ -209,7 +208,7 @@ func retryTimeout(ctx context.Context, x *trial) {
 
 func retryPermanent(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 4)
-	err := fails(ctx, x, x.flaky(ctx, ex, "a", 9, "permanent", tristrand.Retries(3), soon))
+	err := failure(ctx, x, x.flaky(ctx, ex, "a", 9, "permanent", tristrand.Retries(3), soon))
 	if got := x.tries("a"); got != 1 {
 		x.Errorf("%d tries after a Permanent error", got)
 	}
@@ -267,7 +266,7 @@ func retryCancelWaiting(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 4)
 	f := x.flaky(ctx, ex, "a", 9, "error", tristrand.Retries(9), tristrand.Backoff(rest, rest))
 	p := x.start(ctx, "waiter", func(ctx context.Context) error {
-		err := fails(ctx, x, f, tristrand.ErrCancelled)
+		err := failure(ctx, x, f, tristrand.ErrCancelled)
 		if !strings.Contains(err.Error(), "try 1 of a failed") {
 			x.Errorf("the error does not tell of the try before: %v", err)
 		}
@@ -312,8 +311,8 @@ func retryBackoff(ctx context.Context, x *trial) {
 		at = append(at, x.now(ctx))
 	}
 	result(ctx, x, f)
-	for i, most := range []time.Duration{1, 2, 4, 5, 5} {
-		most *= time.Second
+	for i, seconds := range []int{1, 2, 4, 5, 5} {
+		most := time.Duration(seconds) * time.Second
 		if d := at[i+1] - at[i]; d < most/2-2*tick || d > most+2*tick {
 			x.Errorf("the pause after try %d was %v, want %v less up to half", i+1, d, most)
 		}

@@ -58,7 +58,7 @@ func runError(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 2, 10)
 	for _, text := range []string{"it went wrong", ""} {
 		f := taskFail.Submit(ctx, ex, text)
-		if err := fails(ctx, x, f); !strings.Contains(err.Error(), text) {
+		if err := failure(ctx, x, f); !strings.Contains(err.Error(), text) {
 			x.Errorf("the error is %q, want %q", err, text)
 		}
 		state(x, f, tristrand.Failed)
@@ -91,7 +91,7 @@ func runParcel(ctx context.Context, x *trial) {
 func runPanic(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 10)
 	f := taskPanic.Submit(ctx, ex, "boom")
-	err := fails(ctx, x, f)
+	err := failure(ctx, x, f)
 	state(x, f, tristrand.Failed)
 	var p *tristrand.PanicError
 	switch {
@@ -149,7 +149,7 @@ func runBigErrors(ctx context.Context, x *trial) {
 	}
 	x.must(ex.Close(ctx), "Close")
 	for _, f := range fs {
-		if err := fails(ctx, x, f); !strings.Contains(err.Error(), big) {
+		if err := failure(ctx, x, f); !strings.Contains(err.Error(), big) {
 			x.Errorf("the error has %d bytes", len(err.Error()))
 		}
 	}
