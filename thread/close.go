@@ -66,6 +66,13 @@ func (a answer) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 func (p *Pool) refuse() {
 	p.mu.Lock()
 	p.closing = true
+	for j, stop := range p.delayed { // those that nobody waits for any more
+		if isOver(j) {
+			stop()
+			delete(p.delayed, j)
+			p.stats.Cancelled++
+		}
+	}
 	idle, putters := p.idle, p.putters
 	p.idle, p.putters = nil, nil
 	p.stopReaper()
