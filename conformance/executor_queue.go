@@ -176,9 +176,9 @@ func backlogWaits(ctx context.Context, x *trial) {
 func backlogWaitEnds(ctx context.Context, x *trial) {
 	ex := x.open(ctx, 1, 1)
 	x.fill(ctx, ex, 1, 1)
+	began := x.now(ctx)
 	short, cancel := strand.WithTimeout(ctx, rest)
 	defer cancel()
-	began := x.now(ctx)
 	f := x.hold(short, ex, "too late")
 	x.took(ctx, began, rest, "Submit")
 	fails(ctx, x, f, context.DeadlineExceeded)
