@@ -11,9 +11,9 @@ import (
 // A DeadlockError says that a wait cannot succeed, however long it lasts,
 // because all who could end it wait too.
 type DeadlockError struct {
-	// Cycle begins with the strand that was refused. Each link's holder is the
-	// next link's waiter, and the last one's holder the first waiter, unless
-	// the refused strand waits for others that are locked together.
+	// Cycle begins with the strand whose wait it was. Each link's holder is the
+	// next link's waiter, and the last one's holder the first waiter, unless the
+	// wait timed out and was for others that are locked together.
 	Cycle []Link
 }
 
@@ -79,12 +79,12 @@ func (w Wait) refuse(on Resource, timed bool) error {
 			return nil
 		}
 	}
-	if s.kind == Nameless || timed || s.walk(on, false) == nil {
+	if s.kind == Nameless || timed || s.locked(on) == nil {
 		return nil
 	}
 	detect.Lock()
 	defer detect.Unlock()
-	nodes := s.walk(on, false)
+	nodes := s.locked(on)
 	if nodes == nil || !w.settle(over) {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (w Wait) Recheck() {
 	}
 	detect.Lock()
 	defer detect.Unlock()
-	nodes := s.walk(e.on, false)
+	nodes := s.locked(e.on)
 	if nodes == nil {
 		return
 	}
@@ -124,6 +124,38 @@ func (w Wait) verdict() error {
 		return d.err
 	}
 	return nil
+}
+
+// locked returns the strands that s, which waits for on, is locked together with,
+// nil if it is in no deadlock. All of them must wait for s in the end: those that
+// do not are a deadlock without it, of which another one is the victim, and
+// then s may go on.
+func (s *Strand) locked(on Resource) []node {
+	nodes := s.walk(on, false)
+	if nodes == nil {
+		return nil
+	}
+	waits := map[Ref]bool{nodes[0].ref: true} // for s, in the end
+	for more := true; more; {
+		more = false
+		for _, n := range nodes {
+			if !waits[n.ref] && slices.ContainsFunc(n.rs, func(r Releaser) bool { return waits[r.Ref] }) {
+				waits[n.ref], more = true, true
+			}
+		}
+	}
+	if len(waits) < len(nodes) || closer(nodes) < 0 {
+		return nil
+	}
+	return nodes
+}
+
+// closer returns the index of a node that waits for the first one, the nearest
+// to it; -1 if none does.
+func closer(nodes []node) int {
+	return slices.IndexFunc(nodes, func(n node) bool {
+		return slices.ContainsFunc(n.rs, func(r Releaser) bool { return r.Ref == nodes[0].ref })
+	})
 }
 
 // walk returns the strands that can be reached from s, which waits for on, if
@@ -218,9 +250,7 @@ func (n node) String() string {
 // is on or, if it is on none, all of them.
 func newDeadlockError(nodes []node) *DeadlockError {
 	start := nodes[0].ref
-	last := slices.IndexFunc(nodes, func(n node) bool {
-		return slices.ContainsFunc(n.rs, func(r Releaser) bool { return r.Ref == start })
-	})
+	last := closer(nodes)
 	var path []int
 	if last >= 0 {
 		for i := last; i >= 0; i = nodes[i].from {

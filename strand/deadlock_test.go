@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -312,6 +313,67 @@ func TestDeadlockOfASetOfReleasers(t *testing.T) {
 	}
 }
 
+// A latent gate turns out to be a closed set later, as if its other waiter had
+// published itself and not yet looked around.
+type latent struct {
+	gate
+	shut *atomic.Bool
+}
+
+func (l *latent) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
+	return append(buf, l.of...), l.shut.Load()
+}
+
+// wait is gate's, for the whole of it.
+func (l *latent) wait(ctx context.Context) error {
+	w := strand.Current(ctx).NewWait()
+	l.mu.Lock()
+	l.waits = append(l.waits, w)
+	l.mu.Unlock()
+	return w.Park(ctx, l)
+}
+
+// A worker that is in a deadlock with somebody else goes on when one of the two
+// is refused, so who waits for it or for another one is in no deadlock yet.
+func TestADeadlockOfOthersIsTheirs(t *testing.T) {
+	ctx := adopt(t)
+	done, begin := make(chan error, 3), make(chan struct{})
+	var shut atomic.Bool
+	a, b := &latent{shut: &shut}, &latent{shut: &shut}
+	c := &gate{of: []strand.Releaser{{Ref: strand.Current(ctx).Ref()}}}
+	workers := []*strand.Strand{
+		waitsFor(ctx, "a", begin, a.wait, done),
+		waitsFor(ctx, "b", begin, b.wait, done),
+		waitsFor(ctx, "c", begin, c.wait, done),
+	}
+	a.of, b.of = []strand.Releaser{{Ref: workers[1].Ref()}}, []strand.Releaser{{Ref: workers[0].Ref()}}
+	close(begin)
+	until(t, "all wait", func() bool {
+		return !slices.ContainsFunc(workers, func(s *strand.Strand) bool { return s.State() != strand.Waiting })
+	})
+	shut.Store(true) // a and b are locked together, and will hear of it
+
+	pool := &gate{of: []strand.Releaser{{Ref: workers[0].Ref()}, {Ref: workers[2].Ref()}}}
+	go func() {
+		for pool.waiting() == 0 {
+			runtime.Gosched()
+		}
+		time.Sleep(10 * time.Millisecond) // for the walk to come to its wrong end
+		pool.set()
+	}()
+	if err := pool.wait(ctx); err != nil {
+		t.Errorf("a wait for c, which waits for it, or a, which is in another deadlock: %v", err)
+	}
+	a.set()
+	b.set()
+	c.set()
+	for range workers {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // remote is a part of the wait-for graph held elsewhere: strand 7 of process 9
 // waits for a lock that a strand of this process holds.
 type remote struct {
@@ -371,5 +433,65 @@ func TestDeadlockErrorReadsWell(t *testing.T) {
 	want := `deadlock: "a" waits for lock "x", held by "b" since p/f.go:1; "b" waits for a job, held by "a"`
 	if got := e.Error(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// A strand that waits for a deadlock, and is on no cycle of it, has only to wait
+// until the one victim lets go: it must not be refused, in whatever order they
+// come.
+func TestInvariant4WhoOnlyWaitsForADeadlockIsNoVictim(t *testing.T) {
+	ctx := adopt(t)
+	a, b := local.NewLock("a"), local.NewLock("b")
+	rounds := many(20_000)
+	m := newMeeting(4)
+	var victims, wrong atomic.Int64
+	both := func(first, second *local.Lock) func(context.Context) error {
+		return func(ctx context.Context) error {
+			for range rounds {
+				if err := first.Acquire(ctx); err != nil {
+					return err
+				}
+				m.meet()
+				err := second.Acquire(ctx)
+				var dead *strand.DeadlockError
+				switch {
+				case err == nil:
+					err = second.Release(ctx)
+				case errors.As(err, &dead):
+					victims.Add(1)
+					err = checkCycle(dead, 2)
+				}
+				if err := errors.Join(err, first.Release(ctx)); err != nil {
+					return err
+				}
+				m.meet()
+			}
+			return nil
+		}
+	}
+	onlooker := func(l *local.Lock) func(context.Context) error {
+		return func(ctx context.Context) error {
+			for range rounds {
+				m.meet()
+				if err := l.Acquire(ctx); err != nil {
+					if wrong.Add(1) == 1 {
+						t.Errorf("on no cycle: %v", err)
+					}
+				} else if err := l.Release(ctx); err != nil {
+					return err
+				}
+				m.meet()
+			}
+			return nil
+		}
+	}
+	if err := threads(ctx, both(a, b), both(b, a), onlooker(a), onlooker(b)); err != nil {
+		t.Error(err)
+	}
+	if int(victims.Load()) != rounds {
+		t.Errorf("%d strands were refused in %d deadlocks", victims.Load(), rounds)
+	}
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d strands that were on no cycle were refused", n)
 	}
 }

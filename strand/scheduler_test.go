@@ -201,12 +201,12 @@ func TestSleepAndWithTimeout(t *testing.T) {
 			}
 			cancel()
 		}
+		began = now()
 		short, cancel := strand.WithTimeout(ctx, time.Millisecond)
 		defer cancel()
 		if d, ok := short.Deadline(); !ok || time.Until(d) > time.Millisecond {
 			t.Errorf("the deadline is %v, %v", d, ok)
 		}
-		began = now()
 		if err := strand.Sleep(short, time.Hour); !errors.Is(err, context.DeadlineExceeded) || now()-began < time.Millisecond {
 			t.Errorf("Sleep under a time-out: %v after %v", err, now()-began)
 		}
