@@ -92,6 +92,32 @@ func TestNoTryAfterCancel(t *testing.T) {
 	}
 }
 
+// A meddler is an error that cancels its job when it is looked at, which is while
+// the try that failed with it is being settled.
+type meddler struct{ cancel func() }
+
+func (m *meddler) Error() string { return "meddling" }
+func (m *meddler) Is(error) bool { m.cancel(); return false }
+
+func TestCancelWhileATryIsSettled(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Hour} { // with one, a try is claimed before it is settled
+		inBubble(t, 1, 8, func(ctx context.Context, t *testing.T, pool *thread.Pool) {
+			var f *tristrand.Future[int]
+			known := make(chan struct{})
+			tries := 0
+			f = tristrand.Go(ctx, pool, func(context.Context) (int, error) {
+				<-known
+				tries++
+				return 0, &meddler{func() { f.Cancel() }}
+			}, tristrand.Retries(3), tristrand.Backoff(time.Second, time.Second), tristrand.Timeout(limit))
+			close(known)
+			if _, err := f.Result(ctx); err == nil || tries != 1 {
+				t.Errorf("limit %v: %d tries, %v", limit, tries, err)
+			}
+		})
+	}
+}
+
 func TestEndOfContextIsToldWithoutTheEngine(t *testing.T) {
 	inBubble(t, 1, 8, func(ctx context.Context, t *testing.T, pool *thread.Pool) {
 		gate := make(chan struct{})

@@ -121,6 +121,7 @@ func TestMapStopsWithItsCaller(t *testing.T) {
 				if n := <-done; n != 0 {
 					t.Errorf("%d jobs run on after the loop", n)
 				}
+				synctest.Wait() // the pool counts a little later
 				if st := pool.Stats(); st.Queued != 0 || st.Failed+st.Cancelled+1 != st.Submitted {
 					t.Errorf("the pool counts %+v", st)
 				}
