@@ -240,9 +240,9 @@ func conditionTimeout(ctx context.Context, r *run, mk ConditionMaker) {
 		for i := range 5 {
 			ps = append(ps, r.start(ctx, fmt.Sprint("waiter ", i), func(ctx context.Context) error {
 				r.locked(ctx, c, func() {
+					began := r.now(ctx)
 					short, cancel := strand.WithTimeout(ctx, shortly)
 					defer cancel()
-					began := r.now(ctx)
 					r.is(c.Wait(short), "Wait", context.DeadlineExceeded)
 					r.took(ctx, began, shortly, "the wait")
 					r.isMine(ctx, c.Locker(), 1)
@@ -267,8 +267,11 @@ func conditionTimeoutHeld(ctx context.Context, r *run, mk ConditionMaker) {
 		})
 		return nil
 	})
-	r.untilCondWaiting(ctx, c, 1)
+	r.until(ctx, "it waits, or did", func() bool { return r.condWaiting(ctx, c) == 1 || p.ended() })
 	r.locked(ctx, c, func() {
+		if p.ended() || r.condWaiting(ctx, c) == 0 {
+			return // too slow: its time was up before
+		}
 		r.untilWaiting(ctx, c.Locker(), 1) // its time is up, and it wants the lock back
 		r.settle(ctx)
 		if p.ended() {
@@ -371,9 +374,9 @@ func conditionWaitForTimeout(ctx context.Context, r *run, mk ConditionMaker) {
 		return nil
 	})
 	r.locked(ctx, c, func() {
+		began := r.now(ctx)
 		short, cancel := strand.WithTimeout(ctx, shortly)
 		defer cancel()
-		began := r.now(ctx)
 		r.is(tristrand.WaitFor(short, c, func() bool { return false }), "WaitFor", context.DeadlineExceeded)
 		r.took(ctx, began, shortly, "WaitFor")
 		r.isMine(ctx, c.Locker(), 1)

@@ -135,9 +135,9 @@ func eventAgain(ctx context.Context, r *run, mk EventMaker) {
 
 func eventTimeout(ctx context.Context, r *run, mk EventMaker) {
 	e := mk(ctx, r)
+	began := r.now(ctx)
 	short, cancel := strand.WithTimeout(ctx, shortly)
 	defer cancel()
-	began := r.now(ctx)
 	r.is(e.Wait(short), "Wait for a clear event", context.DeadlineExceeded)
 	r.took(ctx, began, shortly, "the wait")
 	r.isSet(ctx, e, false, 0)

@@ -283,10 +283,10 @@ func queueServed(ctx context.Context, r *run, mk QueueMaker) {
 
 func queueTimeout(ctx context.Context, r *run, mk QueueMaker) {
 	q := mk(ctx, r, 1)
+	r.must(q.Put(ctx, 1), "Put with room")
 	began := r.now(ctx)
 	short, cancel := strand.WithTimeout(ctx, shortly)
 	defer cancel()
-	r.must(q.Put(short, 1), "Put with room")
 	r.is(q.Put(short, 2), "Put into a full queue", context.DeadlineExceeded)
 	r.took(ctx, began, shortly, "the wait for room")
 	r.holds(ctx, q, 1)
@@ -356,7 +356,7 @@ func queueAll(ctx context.Context, r *run, mk QueueMaker, o order) {
 	for _, err := range q.(ranger).All(short) {
 		errs = append(errs, err)
 	}
-	if len(errs) != 2 || errs[0] != nil {
+	if r.world.virtual() && (len(errs) != 2 || errs[0] != nil) { // in real time the item may come too late
 		r.Errorf("All with a time-out yielded the errors %v, want one after the item", errs)
 	}
 	r.is(errors.Join(errs...), "the last error", context.DeadlineExceeded)

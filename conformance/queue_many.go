@@ -19,9 +19,12 @@ func queueGetterGivesUp(ctx context.Context, r *run, mk QueueMaker) {
 	short, cancel2 := strand.WithTimeout(ctx, shortly)
 	defer cancel2()
 	times := r.getter(short, "has no time", q, &v)
-	r.untilGetting(ctx, q, 2)
+	r.until(ctx, "it waits, or did", func() bool { return r.queueState(ctx, q).Getting == 2 || times.ended() })
 	stays := r.getter(ctx, "stays", q, &w)
-	r.untilGetting(ctx, q, 3)
+	r.until(ctx, "all wait who have time", func() bool {
+		n := r.queueState(ctx, q).Getting
+		return n == 3 || n == 2 && times.ended()
+	})
 	cancel(errGaveUp)
 	r.is(dies.join(ctx), "the cancelled wait", context.Canceled, errGaveUp)
 	r.is(times.join(ctx), "the wait that timed out", context.DeadlineExceeded)
@@ -43,9 +46,12 @@ func queuePutterGivesUp(ctx context.Context, r *run, mk QueueMaker) {
 	short, cancel2 := strand.WithTimeout(ctx, shortly)
 	defer cancel2()
 	times := r.putter(short, "has no time", q, 2)
-	r.untilPutting(ctx, q, 2)
+	r.until(ctx, "it waits, or did", func() bool { return r.queueState(ctx, q).Putting == 2 || times.ended() })
 	stays := r.putter(ctx, "stays", q, 3)
-	r.untilPutting(ctx, q, 3)
+	r.until(ctx, "all wait who have time", func() bool {
+		n := r.queueState(ctx, q).Putting
+		return n == 3 || n == 2 && times.ended()
+	})
 	cancel(errGaveUp)
 	r.is(dies.join(ctx), "the cancelled wait", context.Canceled, errGaveUp)
 	r.is(times.join(ctx), "the wait that timed out", context.DeadlineExceeded)

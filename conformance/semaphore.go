@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/strand"
@@ -268,10 +269,12 @@ func semaphoreReleaseZero(ctx context.Context, r *run, mk SemaphoreMaker) {
 
 func semaphoreTimeout(ctx context.Context, r *run, mk SemaphoreMaker) {
 	m := mk(ctx, r, 1)
-	short, cancel := strand.WithTimeout(ctx, shortly)
+	long, cancel := strand.WithTimeout(ctx, time.Hour)
 	defer cancel()
+	r.must(m.Acquire(long), "Acquire of what is free")
 	began := r.now(ctx)
-	r.must(m.Acquire(short), "Acquire of what is free")
+	short, cancel2 := strand.WithTimeout(ctx, shortly)
+	defer cancel2()
 	r.is(m.Acquire(short), "Acquire of none", context.DeadlineExceeded)
 	r.took(ctx, began, shortly, "the wait")
 	r.has(ctx, m, 0, 0)
