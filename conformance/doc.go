@@ -3,7 +3,7 @@
 //
 // There is one suite for each primitive ([Lock], [RLock], [Semaphore],
 // [BoundedSemaphore], [Event], [Condition], [Barrier], [Queue], [LIFO],
-// [Priority]) and one for executors. A test of a scope or an engine calls a
+// [Priority]) and one for executors, [Executor]. A test of a scope or an engine calls a
 // suite with a function that makes a new object:
 //
 //	func TestLock(t *testing.T) {
@@ -32,5 +32,6 @@
 //
 // [Behaviours] lists what the test suites of Python's threading, queue and
 // gevent state of such objects, each with the rules that cover it or the reason
-// why it is left out.
+// why it is left out; [ExecutorBehaviours] what those of threads, futures and
+// executors do.
 package conformance
