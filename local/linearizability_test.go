@@ -215,8 +215,8 @@ func TestSemaphoreIsLinearizable(t *testing.T) {
 			switch {
 			case c.op == "acquire" && c.done:
 				return free > 0, free - 1
-			case c.op == "acquire":
-				return !c.try || free == 0, free
+			case c.op == "acquire": // a try may lose to one who was promised it, and gave up
+				return true, free
 			case c.done:
 				return free+c.n <= semaphoreBound, free + c.n
 			default: // refused
@@ -229,7 +229,7 @@ func TestSemaphoreIsLinearizable(t *testing.T) {
 		var has [5]int
 		return user{once: func(ctx context.Context, h *history, client int, rng *rand.Rand) {
 			// Whoever has one never waits without a time-out: nobody could release.
-			if n := 1 + rng.IntN(2); has[client] >= n && rng.IntN(2) == 0 || rng.IntN(10) == 0 {
+			if n := 1 + rng.IntN(2); has[client] >= n && rng.IntN(2) == 0 {
 				if h.do(client, call{op: "release", n: n}, func() (int, bool) {
 					return 0, done(t, m.Release(ctx, n), tristrand.ErrOverRelease)
 				}).done {
