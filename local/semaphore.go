@@ -17,9 +17,10 @@ type Semaphore struct {
 
 	bound int // 0: none
 
-	mu    sync.Mutex // guards the rest
-	count int
-	queue waiters
+	mu      sync.Mutex // guards the rest
+	count   int
+	offered int // taken from count for waiters that may have given up
+	queue   waiters
 }
 
 // A BoundedSemaphore is a Semaphore whose count cannot rise above its first
@@ -94,7 +95,7 @@ func (m *Semaphore) Release(ctx context.Context, n int) error {
 	}
 	strand.Enter(ctx, strand.Op{Verb: "release", On: m, Write: true})
 	m.mu.Lock()
-	if m.bound > 0 && n > m.bound-m.count {
+	if m.bound > 0 && n > m.bound-m.count-m.offered {
 		free := m.count
 		m.mu.Unlock()
 		return fmt.Errorf("%w: %v: Release(%d) with %d of %d free", tristrand.ErrOverRelease, m, n, free, m.bound)
@@ -102,10 +103,12 @@ func (m *Semaphore) Release(ctx context.Context, n int) error {
 	m.count += n
 	for m.count > 0 && m.queue.n > 0 {
 		m.count--
+		m.offered++
 		w := m.queue.pop().w
 		m.mu.Unlock()
 		granted := w.Grant()
 		m.mu.Lock()
+		m.offered--
 		if !granted { // it gave up; the count is for the next
 			m.count++
 		}
