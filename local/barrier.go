@@ -82,7 +82,7 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 		b.mu.Unlock()
 		return turn, b.pass(ctx, r)
 	}
-	n := &waiter{w: s.NewWait(), turn: turn}
+	n := &waiter{w: s.NewWait()}
 	r.queue.pushBack(n)
 	b.mu.Unlock()
 	if err := n.w.Park(ctx, b); err != nil {

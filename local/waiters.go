@@ -14,7 +14,6 @@ type waiter struct {
 	since      time.Time // of its first wait; locks only
 	recover    bool      // takes a lock whose holder died
 	got        outcome   // written before the grant
-	turn       int       // at a barrier
 }
 
 // An outcome says what a grant means.
