@@ -20,14 +20,15 @@ type Handler struct {
 	Call     func(ctx context.Context, in any) (out any, err error)
 }
 
-var registry struct {
+var defined struct {
 	sync.RWMutex
 	handlers map[string]Handler
 }
 
 // Define makes a task that other processes and machines find by its name. It
 // belongs in package variables, so that every process of the program has it. It
-// panics if the name is empty or taken, or fn is nil.
+// panics if the name is empty or taken, if fn is nil, and after process.Init,
+// when the other processes could not know of the task any more.
 func Define[In, Out any](name string, fn func(context.Context, In) (Out, error)) *Task[In, Out] {
 	switch {
 	case name == "":
@@ -35,15 +36,16 @@ func Define[In, Out any](name string, fn func(context.Context, In) (Out, error))
 	case fn == nil:
 		panic(fmt.Sprintf("tristrand: Define(%q): the function is nil", name))
 	}
-	registry.Lock()
-	defer registry.Unlock()
-	if _, taken := registry.handlers[name]; taken {
+	mustBeOpen(fmt.Sprintf("Define(%q)", name), "define tasks in package variables")
+	defined.Lock()
+	defer defined.Unlock()
+	if _, taken := defined.handlers[name]; taken {
 		panic(fmt.Sprintf("tristrand: Define(%q): the name is defined already; give each task its own", name))
 	}
-	if registry.handlers == nil {
-		registry.handlers = make(map[string]Handler)
+	if defined.handlers == nil {
+		defined.handlers = make(map[string]Handler)
 	}
-	registry.handlers[name] = Handler{
+	defined.handlers[name] = Handler{
 		NewInput: func() any { return new(In) },
 		Call: func(ctx context.Context, in any) (any, error) {
 			p, ok := in.(*In)
@@ -59,9 +61,9 @@ func Define[In, Out any](name string, fn func(context.Context, In) (Out, error))
 
 // Lookup returns the handler of a defined task.
 func Lookup(name string) (Handler, bool) {
-	registry.RLock()
-	defer registry.RUnlock()
-	h, ok := registry.handlers[name]
+	defined.RLock()
+	defer defined.RUnlock()
+	h, ok := defined.handlers[name]
 	return h, ok
 }
 
