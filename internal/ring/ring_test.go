@@ -1,0 +1,201 @@
+package ring
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/tristrand/tristrand/internal/futex"
+)
+
+const testData = 4096
+
+func memory(t testing.TB, data int) []byte {
+	t.Helper()
+	raw := make([]byte, Bytes(data)+64)
+	off := 0
+	for uintptr(unsafe.Pointer(&raw[off]))%64 != 0 {
+		off++
+	}
+	return raw[off : off+Bytes(data)]
+}
+
+func put(t testing.TB, p *Producer, frame []byte) bool {
+	t.Helper()
+	room, err := p.Reserve(len(frame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if room == nil {
+		return false
+	}
+	copy(room, frame)
+	p.Commit(len(frame))
+	p.Wake()
+	return true
+}
+
+func TestFramesArriveInOrder(t *testing.T) {
+	mem := memory(t, testData)
+	p, c := NewProducer(mem), NewConsumer(mem)
+	rng := rand.New(rand.NewPCG(1, 2))
+	var sent, got uint64
+	for got < 20_000 {
+		for range rng.IntN(20) {
+			frame := bytes.Repeat([]byte{byte(sent)}, 8+rng.IntN(MaxFrame(testData)-8))
+			binary.LittleEndian.PutUint64(frame, sent)
+			if !put(t, p, frame) {
+				break
+			}
+			sent++
+		}
+		for range rng.IntN(20) {
+			frame, ok, err := c.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if n := binary.LittleEndian.Uint64(frame); n != got || len(frame) > 8 && frame[len(frame)-1] != byte(got) {
+				t.Fatalf("frame %d of %d bytes came as number %d", n, len(frame), got)
+			}
+			c.Advance()
+			got++
+		}
+	}
+}
+
+func TestAFullRingHasNoRoom(t *testing.T) {
+	mem := memory(t, testData)
+	p, c := NewProducer(mem), NewConsumer(mem)
+	n := 0
+	for put(t, p, make([]byte, MaxFrame(testData))) {
+		n++
+	}
+	if n != 4 {
+		t.Errorf("a ring took %d of its longest frames, want 4", n)
+	}
+	if _, ok, err := c.Next(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	c.Advance()
+	if !put(t, p, make([]byte, MaxFrame(testData))) {
+		t.Error("there is no room after a frame was taken")
+	}
+	if _, err := p.Reserve(MaxFrame(testData) + 1); err == nil {
+		t.Error("a frame longer than the longest is accepted")
+	}
+}
+
+// Each of the two waits for the other all the time: a lost wake-up is a hang, which
+// the patience makes an error.
+func TestNoWakeUpIsLost(t *testing.T) {
+	if !futex.Supported {
+		t.Skip("this system has no futexes")
+	}
+	const frames = 200_000
+	mem := memory(t, testData)
+	p, c := NewProducer(mem), NewConsumer(mem)
+	const patience = 10 * time.Second
+	failed := make(chan string, 1)
+	go func() {
+		defer close(failed)
+		for i := range frames {
+			room, _ := p.Reserve(200)
+			for began := time.Now(); room == nil; room, _ = p.Reserve(200) {
+				if p.WaitRoom(patience); time.Since(began) >= patience {
+					failed <- "the producer was not woken"
+					return
+				}
+			}
+			binary.LittleEndian.PutUint64(room, uint64(i))
+			p.Commit(200)
+			p.Wake()
+		}
+	}()
+	for i := range frames {
+		frame, ok, err := c.Next()
+		for began := time.Now(); !ok && err == nil; frame, ok, err = c.Next() {
+			if c.Wait(patience); time.Since(began) >= patience {
+				t.Fatal("the consumer was not woken")
+			}
+		}
+		if err != nil || binary.LittleEndian.Uint64(frame) != uint64(i) {
+			t.Fatalf("frame %d: %v, %v", i, frame[:8], err)
+		}
+		c.Advance()
+	}
+	if why := <-failed; why != "" {
+		t.Fatal(why)
+	}
+}
+
+func TestStopEndsAWait(t *testing.T) {
+	mem := memory(t, testData)
+	p, c := NewProducer(mem), NewConsumer(mem)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Wait(0)
+		for put(t, p, make([]byte, 1000)) {
+		}
+		p.WaitRoom(0)
+	}()
+	c.Stop()
+	p.Stop()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Stop did not end the waits")
+	}
+}
+
+// Whatever the other side writes, reading ends with frames inside the ring or
+// ErrCorrupt.
+func FuzzConsumer(f *testing.F) {
+	good := memory(f, testData)
+	p := NewProducer(good)
+	put(f, p, []byte("hello"))
+	put(f, p, make([]byte, 900))
+	f.Add(uint64(16), uint64(0), good[HeaderBytes:])
+	f.Add(^uint64(0), uint64(8), []byte{255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, tail, head uint64, data []byte) {
+		mem := memory(t, testData)
+		copy(mem[HeaderBytes:], data)
+		binary.NativeEndian.PutUint64(mem[tailAt:], tail)
+		binary.NativeEndian.PutUint64(mem[headAt:], head&^7)
+		c := NewConsumer(mem)
+		c.cached = c.actual
+		for range testData {
+			frame, ok, err := c.Next()
+			if err != nil {
+				if !errors.Is(err, ErrCorrupt) {
+					t.Fatal(err)
+				}
+				return
+			}
+			if !ok {
+				return
+			}
+			for range frame { // touch it
+			}
+			c.Advance()
+		}
+	})
+}
+
+func TestAProducerRefusesAHeadThatCannotBe(t *testing.T) {
+	mem := memory(t, testData)
+	p := NewProducer(mem)
+	for put(t, p, make([]byte, 1000)) {
+	}
+	binary.NativeEndian.PutUint64(mem[headAt:], 1<<40)
+	if _, err := p.Reserve(1000); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Reserve returns %v, want ErrCorrupt", err)
+	}
+}
