@@ -99,6 +99,12 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
+// IsPermanent reports whether err was marked by Permanent.
+func IsPermanent(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p)
+}
+
 type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
@@ -106,7 +112,6 @@ func (e *permanentError) Unwrap() error { return e.err }
 
 // final reports whether a job that failed with err is not to be tried again.
 func final(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p) || errors.Is(err, ErrCancelled) || errors.Is(err, ErrClosed) ||
+	return IsPermanent(err) || errors.Is(err, ErrCancelled) || errors.Is(err, ErrClosed) ||
 		errors.Is(err, ErrNotPortable) || errors.Is(err, ErrGoexit)
 }

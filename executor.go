@@ -61,8 +61,11 @@ type Job interface {
 
 	// Start says that the job begins elsewhere. It returns false if the job was
 	// cancelled meanwhile; afterwards interrupt is called, with the cause, when
-	// the job shall be stopped.
+	// the job shall be stopped, but never by Start itself.
 	Start(interrupt func(cause error)) bool
+	// Requeue takes a Start back: the job did not run, and waits again. It
+	// returns false if the job was told to stop meanwhile and has been settled.
+	Requeue() bool
 	// Input is what to send, NewOutput a pointer to decode the answer into.
 	Input() any
 	NewOutput() any

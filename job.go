@@ -264,6 +264,14 @@ func (c *call[In, Out]) keep(err error) []error {
 // Start is for jobs that run elsewhere.
 func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	n := tryOf(c.state.Load())
+	if c.marks.Load()&unwanted != 0 { // it was told to stop when the last try ended
+		c.cancelPending(ErrCancelled)
+		return false
+	}
+	if parent := c.Context(); parent.Err() != nil {
+		c.cancelPending(strand.Err(parent))
+		return false
+	}
 	c.mu.Lock()
 	c.rest().interrupt = interrupt
 	c.mu.Unlock()
@@ -271,10 +279,15 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 		return false
 	}
 	c.marks.And(^uint32(delayed))
-	if c.marks.Load()&unwanted != 0 {
-		interrupt(ErrCancelled)
-	}
 	return true
+}
+
+// Requeue is for jobs that were to run elsewhere, and did not.
+func (c *call[In, Out]) Requeue() bool {
+	if !c.move(tryOf(c.state.Load()), Running, Pending) {
+		return false
+	}
+	return !c.overtaken()
 }
 
 // Finish settles the current try of a job that runs elsewhere, or one that did

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/backlog"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -52,7 +53,7 @@ type Pool struct {
 	full   atomic.Bool // busy == most; written under mu
 
 	mu        sync.Mutex // guards the rest
-	queue     backlog
+	queue     backlog.Queue[tristrand.Job]
 	reserved  int // room for Submits that have been granted and have not run
 	putters   []*putter
 	workers   map[*worker]struct{}
@@ -152,7 +153,7 @@ func (p *Pool) Submit(ctx context.Context, j tristrand.Job) error {
 // room reports whether a job can be accepted or refused at once. The caller
 // holds mu.
 func (p *Pool) room() bool {
-	return p.closing || p.broken != nil || p.queue.len()+p.reserved < p.bound
+	return p.closing || p.broken != nil || p.queue.Len()+p.reserved < p.bound
 }
 
 // await waits for room, with mu held before and, if there is no error, after.
@@ -216,8 +217,8 @@ func (p *Pool) refusal() error {
 
 // enqueue queues j, wakes or starts a worker, and unlocks mu.
 func (p *Pool) enqueue(j tristrand.Job) {
-	p.queue.push(j)
-	if p.looking && p.queue.len() == 1 {
+	p.queue.Push(j, j.Limits().Priority)
+	if p.looking && p.queue.Len() == 1 {
 		p.mu.Unlock()
 		return
 	}
@@ -250,7 +251,7 @@ func (p *Pool) Stats() tristrand.Stats {
 	defer p.mu.Unlock()
 	st := p.stats
 	st.Workers, st.Busy = len(p.workers), p.busy
-	st.Queued, st.QueueCap = p.queue.len(), p.bound
+	st.Queued, st.QueueCap = p.queue.Len(), p.bound
 	st.Abandoned = len(p.abandoned)
 	return st
 }

@@ -11,7 +11,7 @@ import (
 
 // admit lets Submits that wait for room go on. The caller holds mu.
 func (p *Pool) admit() {
-	room := p.bound - p.queue.len() - p.reserved
+	room := p.bound - p.queue.Len() - p.reserved
 	for len(p.putters) > 0 && room > 0 {
 		n := p.putters[0]
 		p.putters[0] = nil
@@ -63,14 +63,14 @@ func (p *Pool) again(j tristrand.Job, after time.Duration) {
 // replace sees to it that work that is left has workers and that those who wait
 // for the last one are told. It is called when a worker has gone, and unlocks mu.
 func (p *Pool) replace() {
-	if p.queue.len() > 0 && len(p.idle) == 0 && len(p.workers) < p.most && p.broken == nil {
+	if p.queue.Len() > 0 && len(p.idle) == 0 && len(p.workers) < p.most && p.broken == nil {
 		w := p.newWorker()
 		p.mu.Unlock()
 		w.start()
 		return
 	}
 	var wake, left []strand.Wait
-	if p.closing && p.queue.len() == 0 && len(p.delayed) == 0 {
+	if p.closing && p.queue.Len() == 0 && len(p.delayed) == 0 {
 		for _, w := range p.idle {
 			wake = append(wake, w.wait)
 		}
@@ -96,7 +96,7 @@ func (p *Pool) replace() {
 
 // finished reports whether nothing is left to do and nobody to do it.
 func (p *Pool) finished() bool {
-	return len(p.workers) == 0 && p.queue.len() == 0 && len(p.delayed) == 0
+	return len(p.workers) == 0 && p.queue.Len() == 0 && len(p.delayed) == 0
 }
 
 func (p *Pool) unlist() {
@@ -129,8 +129,8 @@ func (p *Pool) breakDown(w *worker, cause error) {
 // drop empties the queue and what waits for another try. The caller holds mu.
 func (p *Pool) drop() []tristrand.Job {
 	var jobs []tristrand.Job
-	for p.queue.len() > 0 {
-		jobs = append(jobs, p.queue.pop())
+	for p.queue.Len() > 0 {
+		jobs = append(jobs, p.queue.Pop())
 	}
 	for j, stop := range p.delayed {
 		stop()

@@ -101,12 +101,12 @@ func (w *worker) next() tristrand.Job {
 	for {
 		// A job often comes within the microsecond, and to be woken costs more
 		// than that, so a worker looks once more before it goes idle.
-		if p.queue.len() == 0 && p.sched == nil && !p.looking {
+		if p.queue.Len() == 0 && p.sched == nil && !p.looking {
 			w.look()
 		}
 		w.looked()
 		switch {
-		case p.queue.len() > 0:
+		case p.queue.Len() > 0:
 			return w.take()
 		case p.closing && len(p.delayed) == 0, p.broken != nil, w.dismissed:
 			return nil
@@ -139,7 +139,7 @@ func (w *worker) looked() {
 // take takes the first job and unlocks mu.
 func (w *worker) take() tristrand.Job {
 	p := w.p
-	j := p.queue.pop()
+	j := p.queue.Pop()
 	w.job = j
 	p.setBusy(p.busy + 1)
 	if len(p.putters) > 0 {
@@ -156,7 +156,7 @@ func (w *worker) Settled(_ tristrand.Job, next tristrand.Next) {
 	p.mu.Lock()
 	if !w.abandoned {
 		w.settle(next)
-		if p.queue.len() == 0 && !p.looking && p.sched == nil && w.s.Holding() == 0 {
+		if p.queue.Len() == 0 && !p.looking && p.sched == nil && w.s.Holding() == 0 {
 			w.looking, p.looking = true, true
 		}
 	}
