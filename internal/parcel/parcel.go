@@ -21,6 +21,14 @@ import (
 // process. Carry is called before the object is encoded.
 type Carrier interface{ Carry(p *Parcel) error }
 
+// A Borrower is a carrier whose arrived copy belongs to the job that it arrived
+// with: the engine calls Return of those in an input when the function has
+// returned and its output was encoded, and of those in an output then, too.
+type Borrower interface {
+	Carrier
+	Return()
+}
+
 // MaxFiles is the number of files that a parcel may hold, and that a receiver
 // keeps before they are taken.
 const MaxFiles = 1024
@@ -30,6 +38,7 @@ const MaxFiles = 1024
 type Parcel struct {
 	segments []*segment.Segment
 	files    []File
+	undo     []func()
 }
 
 // A File is a file that goes along, and the key to take it by.
@@ -75,8 +84,18 @@ func (p *Parcel) Files() []File { return p.files }
 // Empty reports whether nothing goes along.
 func (p *Parcel) Empty() bool { return len(p.segments) == 0 && len(p.files) == 0 }
 
-// Close gives up what the parcel holds and leaves it empty: after it was sent,
-// and when it will not be.
+// Undo has fn called if the parcel is abandoned.
+func (p *Parcel) Undo(fn func()) { p.undo = append(p.undo, fn) }
+
+// Abandon is Close for a parcel that was not sent and will not be.
+func (p *Parcel) Abandon() error {
+	for _, fn := range p.undo {
+		fn()
+	}
+	return p.Close()
+}
+
+// Close gives up what the parcel holds and leaves it empty, after it was sent.
 func (p *Parcel) Close() error {
 	for _, s := range p.segments {
 		s.Release()

@@ -1,6 +1,7 @@
 package parcel_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -40,6 +41,24 @@ func TestSegmentsGoAlongOnceAndStayAlive(t *testing.T) {
 	}
 	if segment.Lookup(key) != nil || !p.Empty() {
 		t.Error("the parcel was closed and holds on")
+	}
+}
+
+func TestAbandonUndoes(t *testing.T) {
+	s := make1(t)
+	defer s.Release()
+	for _, abandon := range []bool{false, true} {
+		var p parcel.Parcel
+		p.Segment(s)
+		undone := 0
+		p.Undo(func() { undone++ })
+		end, want := p.Close, 0
+		if abandon {
+			end, want = p.Abandon, 1
+		}
+		if err := errors.Join(end(), p.Abandon()); err != nil || undone != want || !p.Empty() {
+			t.Errorf("abandoned %v: undone %d times, want %d; %v", abandon, undone, want, err)
+		}
 	}
 }
 
@@ -156,7 +175,8 @@ func TestRefs(t *testing.T) {
 		{"far over the end", with(func(r *parcel.Ref) { r.Offset = 1<<64 - 64 }), "does not lie"},
 		{"between two", with(func(r *parcel.Ref) { r.Offset = 4031 }), "does not lie"},
 		{"unknown segment", with(func(r *parcel.Ref) { r.Key = segment.NewKey() }), "has not come"},
-		{"a short key", encode([]any{"shm.Lock", []byte{1}, 0}), "has not come"},
+		{"a short key", encode([]any{"shm.Lock", []byte{1}, 0, nil}), "has not come"},
+		{"numbers", with(func(r *parcel.Ref) { r.Args = []uint64{1} }), "1 numbers where 0 belong"},
 		{"no reference", encode("hello"), "not the place"},
 		{"nothing", nil, "not the place"},
 	}

@@ -29,6 +29,14 @@ type box struct {
 
 func (b *box) Carry(*parcel.Parcel) error { b.carried++; return b.err }
 
+// A loan counts how often it was given back.
+type loan struct {
+	box
+	returned int
+}
+
+func (l *loan) Return() { l.returned++ }
+
 type job struct {
 	Name string
 	Mu   *local.Lock
@@ -167,6 +175,21 @@ func TestCarriersAreAsked(t *testing.T) {
 	}
 }
 
+func TestBorrowedIsReturned(t *testing.T) {
+	var a, b loan
+	in := struct {
+		B *box
+		L *loan
+		M map[string][]any
+	}{new(box), &a, map[string][]any{"k": {1, &b}}}
+	portable.Return(&in)
+	portable.Return(nil)
+	portable.Return(func() {})
+	if a.returned != 1 || b.returned != 1 || a.carried != 0 {
+		t.Errorf("returned %d and %d times, carried %d times", a.returned, b.returned, a.carried)
+	}
+}
+
 func BenchmarkPack(b *testing.B) {
 	in := struct {
 		Name string
@@ -174,7 +197,7 @@ func BenchmarkPack(b *testing.B) {
 	}{}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := portable.Pack("input", &in, nil); err != nil {
+		if err := portable.Pack("input", &in, new(parcel.Parcel)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,10 +11,23 @@ import (
 // themselves; the encoder would not end with those.
 const maxDepth = 10_000
 
-// A walker goes through one value.
+// A walker goes through one value. Without a parcel it returns what is borrowed.
 type walker struct {
 	parcel *parcel.Parcel
 	depth  int
+}
+
+// Return gives back what v, an input or an output that has done its work, has of
+// what was borrowed; see parcel.Borrower. Nothing that is in it may be used then.
+func Return(v any) {
+	if v == nil {
+		return
+	}
+	val := reflect.ValueOf(v)
+	if pl := planOf(val.Type()); pl.fault == nil && pl.walk {
+		w := walker{}
+		_ = w.value(val, pl, &place{name: "value"}) // what Pack would refuse has arrived nowhere
+	}
 }
 
 // value looks at v, whose type has plan pl and no fault.
@@ -82,6 +95,8 @@ func (w *walker) dynamic(v reflect.Value, at *place) error {
 	switch {
 	case pl.fault != nil && (v.Type().NumMethod() == 0 || singleProcess(strip(held.Type())) != ""):
 		return &Error{at.String() + pl.fault.path, pl.fault.why}
+	case pl.carrier && w.parcel == nil:
+		return w.carrier(held, at)
 	case pl.carrier:
 		return &Error{at.String(), fmt.Sprintf("%v is in a %v, which does not say at the other side what to make of it; declare it as %[1]v", held.Type(), v.Type())}
 	case v.Type().NumMethod() > 0:
@@ -101,6 +116,12 @@ func (w *walker) carrier(v reflect.Value, at *place) error {
 			return &Error{at.String(), fmt.Sprintf("%v is here by value, and a copy of it is not the same; declare it as *%[1]v", v.Type())}
 		}
 		c = v.Addr().Interface().(parcel.Carrier)
+	}
+	if w.parcel == nil {
+		if b, ok := c.(parcel.Borrower); ok {
+			b.Return()
+		}
+		return nil
 	}
 	if err := c.Carry(w.parcel); err != nil {
 		return fmt.Errorf("%v: %w", at, err)

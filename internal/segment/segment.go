@@ -55,9 +55,10 @@ func (k Key) String() string { return hex.EncodeToString(k[:]) }
 
 // A Segment is memory mapped here that other processes may have mapped as well.
 type Segment struct {
-	key Key
-	fd  int
-	mem []byte
+	key  Key
+	fd   int
+	mem  []byte
+	made bool // by New, here
 
 	populated atomic.Bool
 
@@ -83,7 +84,7 @@ func New(name string, size int) (*Segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("segment %q of %d bytes: %w", name, size, err)
 	}
-	s := &Segment{key: NewKey(), fd: fd, mem: mem, refs: 1}
+	s := &Segment{key: NewKey(), fd: fd, mem: mem, made: true, refs: 1}
 	table.mu.Lock()
 	defer table.mu.Unlock()
 	s.enter()
@@ -161,6 +162,9 @@ func (s *Segment) Bytes() []byte { return s.mem }
 
 // Size returns the number of bytes.
 func (s *Segment) Size() int { return len(s.mem) }
+
+// Made reports whether the segment was made in this process.
+func (s *Segment) Made() bool { return s.made }
 
 // Populate makes all of the memory ready for access from here, which otherwise
 // happens a page at a time at the first access, slower. Again it costs nothing.

@@ -95,7 +95,7 @@ func receive(fd int) ([]byte, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return nil, fmt.Errorf("fstatfs: %w", err)
 	}
-	if uint32(fs.Type) != tmpfsMagic { //nolint:gosec // the field's width differs by architecture, the number does not
+	if uint32(fs.Type) != tmpfsMagic { // the field's width differs by architecture, the number does not
 		return nil, fmt.Errorf("it is no memory file: its file system is %#x", fs.Type)
 	}
 	var st unix.Stat_t
