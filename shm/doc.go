@@ -1,11 +1,51 @@
-// Package shm shares memory between the processes of a machine.
+// Package shm has the primitives for the processes of a machine: Lock, RLock,
+// Semaphore, BoundedSemaphore, Event, Condition and Barrier in memory that they
+// share; and that memory itself.
 //
-// [Bytes] is a piece of memory for large data. It can be a field of a task's
-// input or output: its place is sent, not its bytes, and both sides see the same.
+// The primitives satisfy the interfaces of package tristrand, as those of package
+// local do, and block through package strand: they serve threads, coroutines and
+// plain goroutines of every process that has them. [Bytes] is a piece of memory
+// for large data. Each of them can be a field of a task's input or output: its
+// place is sent, and the process that gets it uses the same object.
+//
+// # Lifetime
+//
+// An object is there until every process that has it has closed it or ended. One
+// that has not been sent anywhere is also closed when the garbage collector finds
+// that nothing refers to it. Keep an object that you send until it has arrived.
+// The memory has no name in any file system: nothing is left behind, however the
+// processes end.
+//
+// # Holders that die
+//
+// A process that is killed, or a strand that ends, holding a lock leaves it: those
+// who wait, and whoever comes later, get tristrand.ErrOwnerDied, which says who it
+// was and where it took the lock, until someone calls Recover. What a dead process
+// held of a semaphore is given back; a dead party of a barrier breaks it; a
+// notification that it took along goes to the next. A process that is stopped is
+// not dead.
+//
+// # Deadlock
+//
+// The processes see each other's holders and waiters, so a cycle of locks across
+// processes is refused like one within a process: at once, with one victim. A
+// cycle that goes through locks of package local as well is found as soon as one
+// process sees all of it, which can be never if it passes through the local locks
+// of two.
 //
 // # Limits
 //
-// Linux only: elsewhere the constructors return [ErrUnsupported].
+// Linux only: elsewhere the constructors return [ErrUnsupported]. The objects of
+// one process may be used by 128 processes and 4,096 strands at a time: further
+// processes get an error, further strands wait. All processes must run the same
+// binary and trust each other with what they share.
+//
+// # Costs
+//
+// A Lock that nobody contends costs little more than a local.Lock, without
+// allocation. A few waiters of each process sleep on a futex, each with an OS
+// thread, and are woken directly; the others park, and one goroutine for each
+// process and owner of objects wakes them.
 package shm
 
 import "github.com/tristrand/tristrand/internal/segment"

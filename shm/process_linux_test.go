@@ -27,6 +27,8 @@ type part func(in []byte, lines *bufio.Scanner, out io.Writer) error
 // parts are those of all the tests.
 var parts = map[string]part{
 	"upper": upperPart,
+	"act":   actPart,
+	"count": countPart,
 }
 
 const partVariable = "TRISTRAND_SHM_PART"

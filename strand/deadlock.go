@@ -79,16 +79,24 @@ func (w Wait) refuse(on Resource, timed bool) error {
 			return nil
 		}
 	}
-	if s.kind == Nameless || timed || s.locked(on) == nil {
+	if s.kind == Nameless || timed {
+		return nil
+	}
+	seen := s.locked(on)
+	if seen == nil {
 		return nil
 	}
 	detect.Lock()
 	defer detect.Unlock()
-	nodes := s.locked(on)
-	if nodes == nil || !w.settle(over) {
-		return nil
-	}
-	return newDeadlockError(nodes)
+	var err error
+	arbitrate(seen, func() {
+		if nodes := s.locked(on); nodes != nil {
+			if dead := newDeadlockError(nodes); w.end(on) {
+				err = dead
+			}
+		}
+	})
+	return err
 }
 
 // A doom is what Recheck found of a wait.
@@ -106,16 +114,22 @@ func (w Wait) Recheck() {
 	if !ok || e.seq != w.seq || e.timed || s.kind == Nameless {
 		return
 	}
-	detect.Lock()
-	defer detect.Unlock()
-	nodes := s.locked(e.on)
-	if nodes == nil {
+	seen := s.locked(e.on)
+	if seen == nil {
 		return
 	}
-	s.doom.Store(&doom{w.seq, newDeadlockError(nodes)})
-	if w.settle(over) {
-		s.wake()
-	}
+	detect.Lock()
+	defer detect.Unlock()
+	arbitrate(seen, func() {
+		nodes := s.locked(e.on)
+		if nodes == nil {
+			return
+		}
+		s.doom.Store(&doom{w.seq, newDeadlockError(nodes)})
+		if w.end(e.on) {
+			s.wake()
+		}
+	})
 }
 
 // verdict returns what Recheck found, nil if the wait was not refused by it.
@@ -223,7 +237,13 @@ func look(r Ref) (node, bool) {
 	}
 	for g := range Published() {
 		if on, deadline, ok := g.Waiting(r); ok {
-			name := fmt.Sprintf("strand %d of process %d", r.Strand, r.Process)
+			name := ""
+			if n, ok := g.(Namer); ok {
+				name = n.Name(r)
+			}
+			if name == "" {
+				name = fmt.Sprintf("strand %d of process %d", r.Strand, r.Process)
+			}
 			return node{ref: r, name: name, e: edge{on: on, timed: !deadline.IsZero()}}, true
 		}
 	}
@@ -235,6 +255,11 @@ func (n node) still() bool {
 	m, ok := look(n.ref)
 	if !ok || n.s != nil {
 		return ok && m.e.seq == n.e.seq
+	}
+	a, ok1 := m.e.on.(Numbered)
+	b, ok2 := n.e.on.(Numbered)
+	if ok1 && ok2 && a.Number() != b.Number() {
+		return false
 	}
 	return m.e.on.String() == n.e.on.String()
 }

@@ -123,7 +123,10 @@ func (s *Strand) end() {
 	if s.ended.Load() {
 		return
 	}
-	s.locals = nil
+	for _, f := range s.atEnd {
+		f()
+	}
+	s.locals, s.atEnd = nil, nil
 	if s.unwatch != nil {
 		s.unwatch()
 	}

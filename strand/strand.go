@@ -78,11 +78,16 @@ type Strand struct {
 
 	ownCtx atomic.Bool // the current wait is parked under the strand's own ctx, which is watched
 
+	blocker atomic.Pointer[Blocker] // the current wait is parked in it
+
 	// Touched by the strand's own goroutine alone.
 	parked  bool        // it has parked under its own ctx before
 	unwatch func() bool // ends the watch on its own ctx
 	held    int32       // locks held
 	at      uintptr
+	table   uint64 // of the seat
+	seat    uint64
+	atEnd   []func()
 	locals  map[any]any
 }
 

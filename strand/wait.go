@@ -92,6 +92,10 @@ func (s *Strand) wake() {
 		s.sched.Ready(s)
 		return
 	}
+	if b := s.blocker.Load(); b != nil {
+		b.Wake()
+		return
+	}
 	select { // a token says "look at the phase"; one is enough
 	case s.park <- struct{}{}:
 	default:

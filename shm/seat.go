@@ -1,0 +1,132 @@
+package shm
+
+import (
+	"context"
+	"time"
+	"weak"
+
+	"github.com/tristrand/tristrand/strand"
+)
+
+// Seats that are never a strand's: in the word of a lock they mean something else.
+const (
+	seatNobody = iota
+	seatDead   // its holder died
+	firstSeat
+)
+
+// sit takes a free seat for this process.
+func (a *arena) sit(id strand.ID, name string) (uint32, bool) {
+	for i := uint32(firstSeat); i < maxSeats; i++ {
+		sp := &a.mem.spots[i]
+		if sp.owner.Load() != 0 || !sp.owner.CompareAndSwap(0, a.self+1) {
+			continue
+		}
+		f := &a.mem.faces[i]
+		setName(f.name[:], name)
+		f.strand.Store(uint64(id))
+		for {
+			high := a.mem.head.high.Load()
+			if high > i || a.mem.head.high.CompareAndSwap(high, i+1) {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// rise gives a seat of this process back. Nothing may name it any more.
+func (a *arena) rise(i uint32) {
+	a.seats[i].strand.Store(nil)
+	a.seats[i].parked.Store(nil)
+	sp := &a.mem.spots[i]
+	sp.state.Store(sp.state.Load() &^ (phaseMask | nudged))
+	sp.what.Store(0)
+	a.mem.faces[i].strand.Store(0)
+	sp.owner.Store(0)
+}
+
+// seatOf returns the strand's seat, 0 if it has none yet. It is the fast path.
+func (a *arena) seatOf(s *strand.Strand) uint32 { return uint32(s.Seat(a.id)) }
+
+type seatKey struct{ arena uint64 }
+
+// seat returns the seat by which s holds: its own, or that of all guests. While
+// all are taken it waits.
+func (a *arena) seat(ctx context.Context, s *strand.Strand) (uint32, error) {
+	if s.ID() == 0 {
+		return a.guest, nil
+	}
+	if i := a.seatOf(s); i != 0 {
+		return i, nil
+	}
+	at := s.Local(seatKey{a.id}, func() any { return new(uint32) }).(*uint32)
+	if *at == 0 {
+		i, err := a.wantSeat(ctx, s.ID(), s.Name())
+		if err != nil {
+			return 0, err
+		}
+		*at = i
+		a.seats[i].strand.Store(s)
+		self := weak.Make(a)
+		s.AtEnd(func() {
+			if a := self.Value(); a != nil {
+				a.strandEnded(s, i)
+			}
+		})
+	}
+	s.SetSeat(a.id, uint64(*at))
+	return *at, nil
+}
+
+// wantSeat takes a seat, as soon as one is free.
+func (a *arena) wantSeat(ctx context.Context, id strand.ID, name string) (uint32, error) {
+	for {
+		if i, ok := a.sit(id, name); ok {
+			return i, nil
+		}
+		a.watch()
+		if err := strand.Sleep(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// strandEnded breaks what s, which ends, still holds, and frees its seat.
+func (a *arena) strandEnded(s *strand.Strand, i uint32) {
+	if s.Holding() > 0 {
+		for m := range a.mutexes() {
+			if w := m.cell.word.Load(); seatIn(w) == i && w&transit == 0 {
+				m.breakLock(w)
+				s.Held(-1)
+			}
+		}
+	}
+	a.rise(i)
+}
+
+// name returns what the one who has a seat is called.
+func (a *arena) seatName(i uint32) string {
+	if i >= maxSeats {
+		return ""
+	}
+	if s := a.seats[i].strand.Load(); s != nil {
+		return s.Name()
+	}
+	return getName(a.mem.faces[i].name[:])
+}
+
+// refOf returns who has a seat, and in which process: 0 strands are guests.
+func (a *arena) refOf(i uint32) (ref strand.Ref, pid int) {
+	sp := &a.mem.spots[i&(maxSeats-1)]
+	owner := sp.owner.Load()
+	if owner == 0 || owner > maxProcs {
+		return strand.Ref{}, 0
+	}
+	pid = procPID(a.mem.procs[owner-1].word.Load())
+	id := strand.ID(a.mem.faces[i&(maxSeats-1)].strand.Load())
+	if a.seats[i&(maxSeats-1)].strand.Load() != nil {
+		return strand.Ref{Strand: id}, pid
+	}
+	return strand.Ref{Process: strand.ID(pid), Strand: id}, pid
+}
