@@ -42,7 +42,8 @@ type Worker interface {
 type Job interface {
 	// ID is unique in the process.
 	ID() string
-	// Task returns the task's name, "" for a closure.
+	// Task returns the name to Lookup: the task's or, for a chunk of Map, the
+	// task's followed by "[]"; "" for a closure.
 	Task() string
 	Limits() Limits
 	// State returns how far the job has come.
@@ -59,18 +60,31 @@ type Job interface {
 	// recovers, finishes. ctx names the worker's strand.
 	Run(ctx context.Context) Next
 
-	// Start says that the job begins elsewhere. It returns false if the job was
-	// cancelled meanwhile; afterwards interrupt is called, with the cause, when
-	// the job shall be stopped, but never by Start itself.
+	// Start says that the job begins elsewhere: its time for a Chunker is from
+	// the last Start to Finish. It returns false if the job was cancelled
+	// meanwhile; afterwards interrupt is called, with the cause, when the job
+	// shall be stopped, but never by Start itself.
 	Start(interrupt func(cause error)) bool
 	// Requeue takes a Start back: the job did not run, and waits again. It
 	// returns false if the job was told to stop meanwhile and has been settled.
 	Requeue() bool
-	// Input is what to send, NewOutput a pointer to decode the answer into.
+	// Input is what to send, NewOutput a pointer to decode the answer into. For a
+	// chunk that are a pointer to a slice of inputs, and Outcomes.
 	Input() any
 	NewOutput() any
-	// Finish settles the job with what NewOutput points at or an error. The
-	// first call wins.
+	// Finish settles the job with what NewOutput points at, an error, or both.
+	// The first call wins. Without Start before it, it says that the job has not
+	// run.
+	//
+	// For a chunk of Map, whose output is Outcomes, an error says that not all
+	// of its inputs have run. With Outcomes, those of which it tells have; the
+	// one after them was running, and fails with the error; those after that
+	// have not begun, and are submitted again, each alone. So a worker that dies
+	// fails the input that it was at, and nothing that is known to have run is
+	// run again. With nil in their place, nothing is known, and each input fails
+	// with the error; but if the chunk was not started, as when an input cannot
+	// be encoded, each is submitted again alone. ErrCancelled and ErrClosed are
+	// the error of all that is left.
 	Finish(out any, err error) Next
 
 	sealed()

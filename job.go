@@ -17,7 +17,7 @@ import (
 // the caller holds, in one allocation.
 type call[In, Out any] struct {
 	Future[Out]
-	task *Task[In, Out]
+	task *function[In, Out]
 	in   In
 	opts *settings      // nil if there are none
 	ctx  strand.Context // of the first try; its parent is that of Submit
@@ -32,8 +32,8 @@ type try struct {
 	late  bool        // its time is up
 }
 
-func (t *Task[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *settings) *call[In, Out] {
-	c := &call[In, Out]{task: t, in: in, opts: opts}
+func (f *function[In, Out]) newCall(ctx context.Context, ex Executor, in In, opts *settings) *call[In, Out] {
+	c := &call[In, Out]{task: f, in: in, opts: opts}
 	c.ctx.Init(ctx)
 	c.job = c
 	c.ex = ex
@@ -48,6 +48,13 @@ func (c *call[In, Out]) handOver(ctx context.Context, submit func(Executor, cont
 		return strand.Err(ctx)
 	}
 	return submit(c.ex, ctx, c)
+}
+
+// submit hands the job over, or makes its refusal its outcome.
+func (c *call[In, Out]) submit(ctx context.Context) {
+	if err := c.handOver(ctx, Executor.Submit); err != nil {
+		c.refuse(err)
+	}
 }
 
 func (c *call[In, Out]) sealed() {}
@@ -96,8 +103,12 @@ func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack(), c.task.name}
 		}
-		var none Out
-		next = c.settle(t, none, err)
+		var out Out
+		if c.task.fill != nil {
+			out = c.value // as far as it has come
+			c.marks.Or(partial)
+		}
+		next = c.settle(t, out, err)
 	}()
 	out, err := c.invoke(t.ctx)
 	returned = true
@@ -107,14 +118,26 @@ func (c *call[In, Out]) Run(ctx context.Context) (next Next) {
 // invoke calls the function, under its labels if it has any.
 func (c *call[In, Out]) invoke(ctx context.Context) (out Out, err error) {
 	if c.opts == nil || len(c.opts.limits.Label) == 0 {
-		return c.task.fn(ctx, c.in)
+		return c.enter(ctx)
 	}
 	var kv []string
 	for k, v := range c.opts.limits.Label {
 		kv = append(kv, k, v)
 	}
-	pprof.Do(ctx, pprof.Labels(kv...), func(ctx context.Context) { out, err = c.task.fn(ctx, c.in) })
+	pprof.Do(ctx, pprof.Labels(kv...), func(ctx context.Context) { out, err = c.enter(ctx) })
 	return out, err
+}
+
+func (c *call[In, Out]) enter(ctx context.Context) (out Out, err error) {
+	if c.marks.Load()&gauged != 0 {
+		c.measure()
+		defer c.measured()
+	}
+	if c.task.fill == nil {
+		return c.task.fn(ctx, c.in)
+	}
+	err = c.task.fill(ctx, c.in, &c.value)
+	return c.value, err
 }
 
 // begin starts the next try on the worker of ctx. It returns none if the job has been settled,
@@ -275,6 +298,9 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	c.mu.Lock()
 	c.rest().interrupt = interrupt
 	c.mu.Unlock()
+	if c.marks.Load()&gauged != 0 {
+		c.measure()
+	}
 	if !c.move(n, Pending, Running) {
 		return false
 	}
@@ -299,13 +325,23 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 		return Next{State: c.State()}
 	}
 	var value Out
-	if err == nil && out != nil {
+	if out != nil {
 		p, ok := out.(*Out)
-		if !ok {
-			err = fmt.Errorf("tristrand: task %q gives %T, not %T", c.task.name, p, out)
-		} else {
+		switch {
+		case ok:
 			value = *p
+			if err != nil {
+				c.marks.Or(partial)
+			}
+		case err == nil:
+			err = fmt.Errorf("tristrand: task %q gives %T, not %T", c.task.name, p, out)
 		}
+	}
+	switch {
+	case phase == Pending && out == nil:
+		c.marks.Or(unstarted)
+	case err == nil && c.marks.Load()&gauged != 0:
+		c.measured()
 	}
 	if phase == Pending && errors.Is(err, ErrCancelled) {
 		c.publish(value, err, Cancelled)
@@ -317,6 +353,7 @@ func (c *call[In, Out]) Finish(out any, err error) Next {
 // refuse settles a job that was not accepted.
 func (c *call[In, Out]) refuse(err error) {
 	if c.claim(1, Pending) {
+		c.marks.Or(unstarted)
 		var none Out
 		c.publish(none, err, Failed)
 	}

@@ -3,6 +3,7 @@ package tristrand
 import (
 	"context"
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/tristrand/tristrand/strand"
@@ -18,21 +19,15 @@ func (t *Task[In, Out]) Map(ctx context.Context, ex Executor, in iter.Seq[In], o
 	return func(yield func(Out, error) bool) {
 		m := t.newMapping(ctx, ex, opts)
 		defer m.end()
-		window := make([]*batch[In, Out], m.ahead) // a ring: submitted and not yet yielded
-		first, n := 0, 0
-		next := func() bool {
-			b := window[first]
-			window[first] = nil
-			first, n = (first+1)%len(window), n-1
-			return m.yield(b, yield)
-		}
-		for b := range m.batches(in) {
-			window[(first+n)%len(window)] = b
-			if n++; n == len(window) && !next() {
-				return
+		next := func() bool { return m.yield(m.flying.first, nil, yield) }
+		for range m.batches(in) {
+			for m.full() {
+				if !next() {
+					return
+				}
 			}
 		}
-		for n > 0 {
+		for m.flying.first != nil {
 			if !next() {
 				return
 			}
@@ -46,6 +41,7 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 		m := t.newMapping(ctx, ex, opts)
 		defer m.end()
 		var done arrivals
+		expect := func(b *batch[In, Out]) { done.expect(m.ctx, b) }
 		next := func() bool {
 			x, err := done.next(m.ctx)
 			if err != nil && m.ctx.Err() != nil {
@@ -53,28 +49,28 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 				x, err = done.next(m.detached)
 			}
 			if err != nil { // a deadlock: each job that is left says so itself
-				for b := range m.flying {
-					if !m.yield(b, yield) {
+				for m.flying.first != nil {
+					if !m.yield(m.flying.first, expect, yield) {
 						return false
 					}
 				}
 				return true
 			}
 			b := x.(*batch[In, Out]) //nolint:forcetypeassert // only batches arrive
-			if _, ok := m.flying[b]; !ok {
+			if !b.flies {
 				return true // it has been yielded as part of a deadlock
 			}
-			return m.yield(b, yield)
+			return m.yield(b, expect, yield)
 		}
 		for b := range m.batches(in) {
-			done.expect(m.ctx, b)
-			for len(m.flying) >= m.ahead || done.any() {
+			expect(b)
+			for m.full() || done.any() {
 				if !next() {
 					return
 				}
 			}
 		}
-		for len(m.flying) > 0 {
+		for m.flying.first != nil {
 			if !next() {
 				return
 			}
@@ -84,41 +80,94 @@ func (t *Task[In, Out]) MapUnordered(ctx context.Context, ex Executor, in iter.S
 
 // A mapping is one run of Map.
 type mapping[In, Out any] struct {
-	task     *Task[In, Out]
-	chunked  *Task[any, any] // takes []In, gives []chunkOutcome[Out]
+	task     *function[In, Out]
 	ex       Executor
 	opts     *settings
-	chunk    int
-	ahead    int             // batches submitted and not yet yielded, at most
 	ctx      *strand.Context // of the jobs
 	detached context.Context //nolint:containedctx // to wait under; the jobs end by ctx
-	flying   map[*batch[In, Out]]struct{}
+	flying   flight[In, Out]
 	over     bool // ctx has ended, and flying was told
+
+	chunk     int                            // how many inputs a batch has
+	buffer    int                            // how many inputs fly at most; see size
+	roomy     bool                           // Buffer was not given
+	chunked   *function[[]In, outcomes[Out]] // nil if chunk is always 1
+	chunkOpts *settings                      // of its jobs
+	sizer     *sizer                         // chooses chunk; nil if it is given
+	most      int                            // that the engine wants in a chunk
+	base      int                            // what buffer is at least, if it was not given
+	workers   int
+	sent      uint // how often size was called
 }
 
-const maxAhead = 1024
+const (
+	maxAhead = 1024    // inputs, by default
+	maxChunk = 1 << 20 // inputs: who asks for more means all
+)
 
 func (t *Task[In, Out]) newMapping(ctx context.Context, ex Executor, opts []CallOption) *mapping[In, Out] {
-	m := &mapping[In, Out]{task: t, ex: ex, opts: apply(opts), chunk: 1,
-		detached: context.WithoutCancel(ctx), flying: make(map[*batch[In, Out]]struct{})}
+	m := &mapping[In, Out]{task: &t.function, ex: ex, opts: apply(opts), chunk: 1, detached: context.WithoutCancel(ctx)}
 	m.ctx = cancellable(ctx)
-	buffer := 0
+	chunk, timed := 0, false
 	if m.opts != nil {
-		buffer = m.opts.buffer
-		if m.opts.limits.Timeout == 0 {
-			m.chunk = max(m.opts.chunks, 1)
+		m.buffer = m.opts.buffer
+		chunk, timed = m.opts.chunks, m.opts.limits.Timeout > 0
+		m.chunkOpts = new(settings)
+		*m.chunkOpts = *m.opts
+		m.chunkOpts.limits.Retries = 0
+	}
+	if m.roomy = m.buffer < 1; m.roomy && ex != nil {
+		m.buffer = min(ex.Stats().QueueCap, maxAhead)
+	}
+	m.buffer = max(m.buffer, 1)
+	switch c, chooses := ex.(Chunker); {
+	case timed:
+	case chunk > 0:
+		if m.chunk = min(chunk, maxChunk); !m.roomy {
+			m.chunk = min(chunk, m.buffer)
+		}
+	case chooses:
+		if target, most := c.Chunking(); target > 0 && most > 1 {
+			m.most = min(most, maxChunk)
+			m.sizer = &sizer{target: target, size: 1, pace: 1, most: m.most}
 		}
 	}
-	if buffer < 1 && ex != nil {
-		buffer = min(ex.Stats().QueueCap, maxAhead)
-	}
-	buffer = max(buffer, 1)
-	m.chunk = min(m.chunk, buffer)
-	m.ahead = max(buffer/m.chunk, 1)
-	if m.chunk > 1 {
-		m.chunked = Func(m.callEach)
+	if m.chunk > 1 || m.sizer != nil {
+		m.chunked = inChunks(m.task)
+		m.base = m.buffer
+		m.size()
 	}
 	return m
+}
+
+// full reports whether a result must be taken before another batch is read.
+func (m *mapping[In, Out]) full() bool {
+	return m.flying.inputs > 0 && m.flying.inputs+m.chunk > m.buffer
+}
+
+// size finds out how many inputs the next batch shall have, and makes the buffer
+// fit if it was not given: each worker shall have a chunk to run and one to go on
+// with. The number of workers is asked for now and then, as it may grow.
+func (m *mapping[In, Out]) size() {
+	if m.chunked == nil || m.ex == nil {
+		return
+	}
+	if m.sent&(m.sent-1) == 0 {
+		m.workers = m.ex.Stats().Workers
+		if m.workers < 1 {
+			m.workers = runtime.GOMAXPROCS(0)
+		}
+		if m.sizer != nil && !m.roomy {
+			m.sizer.limit(min(m.most, m.buffer/(2*m.workers)))
+		}
+	}
+	m.sent++
+	if m.sizer != nil {
+		m.chunk = m.sizer.next()
+	}
+	if m.roomy {
+		m.buffer = max(m.base, m.chunk*(2*m.workers+2))
+	}
 }
 
 // cancellable returns a child of ctx that whoever called ends. Unlike one of
@@ -136,8 +185,8 @@ func (m *mapping[In, Out]) end() {
 	m.ctx.End(ErrCancelled)
 	m.over = false
 	m.cancelFlying()
-	for b := range m.flying {
-		b.wait(m.detached)
+	for b := m.flying.first; b != nil; b = b.next {
+		b.land(m.detached)
 	}
 }
 
@@ -148,154 +197,80 @@ func (m *mapping[In, Out]) cancelFlying() {
 		return
 	}
 	m.over = true
-	for b := range m.flying {
+	for b := m.flying.first; b != nil; b = b.next {
 		b.cancel(strand.Err(m.ctx))
 	}
+}
+
+// A gatherer submits the inputs of a mapping and passes on what it has submitted.
+type gatherer[In, Out any] struct {
+	*mapping[In, Out]
+	pass  func(*batch[In, Out]) bool
+	group []In      // read and not yet submitted
+	began time.Time // when the first of group was asked for, if there is a sizer
 }
 
 // batches submits the inputs and yields what it has submitted.
 func (m *mapping[In, Out]) batches(in iter.Seq[In]) iter.Seq[*batch[In, Out]] {
 	return func(yield func(*batch[In, Out]) bool) {
-		var group []In
+		g := gatherer[In, Out]{mapping: m, pass: yield}
+		g.begin()
 		for v := range in {
 			over := m.ctx.Err() != nil // then v is refused, and says why
-			if m.chunk == 1 {
-				if !yield(m.submit(v)) || over {
-					return
-				}
-				continue
-			}
-			if group = append(group, v); len(group) == m.chunk {
-				if !yield(m.submitChunk(group)) {
-					return
-				}
-				group = nil
-			}
-			if over {
+			if !g.take(v) || over {
 				break
 			}
 		}
-		if len(group) > 0 {
-			yield(m.submitChunk(group))
+		if len(g.group) > 0 {
+			g.send(m.submitChunk(g.group))
 		}
 	}
 }
 
-// A batch is one job of a mapping: an input alone, or a chunk of them.
-type batch[In, Out any] struct {
-	one   *Future[Out]
-	many  *Future[any]
-	input []In // of many
-}
-
-type chunkOutcome[Out any] struct {
-	out Out
-	err error
-}
-
-func (m *mapping[In, Out]) submit(v In) *batch[In, Out] {
-	b := &batch[In, Out]{one: m.task.submit(m.ctx, m.ex, v, m.opts)}
-	m.flying[b] = struct{}{}
-	return b
-}
-
-func (m *mapping[In, Out]) submitChunk(vs []In) *batch[In, Out] {
-	limits := *m.opts
-	limits.limits.Retries = 0
-	b := &batch[In, Out]{many: m.chunked.submit(m.ctx, m.ex, vs, &limits), input: vs}
-	m.flying[b] = struct{}{}
-	return b
-}
-
-// callEach is the function of a chunk's job. Each input has an outcome of its
-// own, as if it had been sent alone.
-func (m *mapping[In, Out]) callEach(ctx context.Context, in any) (any, error) {
-	vs := in.([]In) //nolint:forcetypeassert // submitChunk sent it
-	outs := make([]chunkOutcome[Out], len(vs))
-	for i, v := range vs {
-		if err := strand.Err(ctx); err != nil {
-			outs[i].err = err
-			continue
+// take takes the next input, and reports whether there shall be more.
+func (g *gatherer[In, Out]) take(v In) bool {
+	if g.chunk == 1 {
+		g.came(1)
+		return g.send(g.submit(v))
+	}
+	if g.group == nil {
+		room := g.chunk
+		if g.sizer == nil {
+			room = min(room, maxAhead) // it may be more than there will be
 		}
-		outs[i].out, outs[i].err = m.task.guard(ctx, v)
+		g.group = make([]In, 0, room)
 	}
-	return outs, nil
+	g.group = append(g.group, v)
+	if n := len(g.group); n < g.chunk && (n%16 != 0 || !g.slow()) {
+		return true
+	}
+	vs := g.group
+	g.group = nil
+	g.came(len(vs))
+	return g.send(g.submitChunk(vs))
 }
 
-func (b *batch[In, Out]) cancel(cause error) {
-	if b.one != nil {
-		b.one.job.Cancel(cause)
-	} else {
-		b.many.job.Cancel(cause)
-	}
+func (g *gatherer[In, Out]) send(b *batch[In, Out]) bool {
+	g.size()
+	more := g.pass(b)
+	g.begin()
+	return more
 }
 
-func (b *batch[In, Out]) onDone(under context.Context, fn func()) {
-	if b.one != nil {
-		b.one.onDone(under, fn)
-	} else {
-		b.many.onDone(under, fn)
-	}
-}
-
-func (b *batch[In, Out]) resource() strand.Resource {
-	if b.one != nil {
-		return &b.one.outcome
-	}
-	return &b.many.outcome
-}
-
-func (b *batch[In, Out]) wait(ctx context.Context) {
-	if b.one != nil {
-		_, _ = b.one.Result(ctx)
-	} else {
-		_, _ = b.many.Result(ctx)
+func (g *gatherer[In, Out]) begin() {
+	if g.sizer != nil {
+		g.began = time.Now()
 	}
 }
 
-// yield waits for a batch and yields its outcomes, those of a chunk after
-// trying again alone what failed.
-func (m *mapping[In, Out]) yield(b *batch[In, Out], yield func(Out, error) bool) bool {
-	if b.one != nil {
-		out, err := b.one.Result(m.detached)
-		delete(m.flying, b)
-		if err != nil {
-			b.cancel(ErrCancelled) // in a deadlock it is not done, and nobody will ask again
-		}
-		return yield(out, err)
+func (g *gatherer[In, Out]) came(n int) {
+	if g.sizer != nil {
+		g.sizer.came(n, time.Since(g.began))
 	}
-	all, err := b.many.Result(m.detached)
-	delete(m.flying, b)
-	if err != nil {
-		b.cancel(ErrCancelled)
-	}
-	outs, _ := all.([]chunkOutcome[Out])
-	if err != nil {
-		outs = make([]chunkOutcome[Out], len(b.input))
-		for i := range outs {
-			outs[i].err = err
-		}
-	}
-	for i, o := range outs {
-		if o.err != nil && m.opts.limits.Retries > 0 && !final(o.err) && m.ctx.Err() == nil {
-			o.out, o.err = m.retry(b.input[i], o.err)
-		}
-		if !yield(o.out, o.err) {
-			return false
-		}
-	}
-	return true
 }
 
-// retry tries an input of a chunk again, as often as is left.
-func (m *mapping[In, Out]) retry(v In, failed error) (Out, error) {
-	c := m.task.newCall(m.ctx, m.ex, v, m.opts)
-	c.keep(failed)
-	c.state.Store(word(2, Pending))
-	if err := strand.Sleep(m.ctx, m.opts.pause(1)); err != nil {
-		c.cancelPending(err)
-	} else if err := c.handOver(m.ctx, Executor.Submit); err != nil {
-		c.Finish(nil, Permanent(err))
-	}
-	return c.Result(m.detached)
+// slow reports whether the inputs come so slowly that those there are had better
+// be sent.
+func (g *gatherer[In, Out]) slow() bool {
+	return g.sizer != nil && time.Since(g.began) > g.sizer.target
 }

@@ -34,21 +34,24 @@ func TestMapMemory(t *testing.T) {
 	}
 	ctx := asStrand(t)
 	pool := newPool(t, 2, 0)
-	type mapper = func(context.Context, tristrand.Executor, iter.Seq[int], ...tristrand.CallOption) iter.Seq2[int, error]
+	crossing := newCrossing(t, &crossing{workers: 2, plain: true, target: time.Millisecond, max: 4096})
 	for _, tt := range []struct {
 		name string
-		do   mapper
+		do   intMapper
+		ex   tristrand.Executor
 		opts []tristrand.CallOption
 	}{
-		{"Map", square.Map, nil},
-		{"MapUnordered", square.MapUnordered, nil},
-		{"Map in chunks", square.Map, []tristrand.CallOption{tristrand.Chunk(50)}},
+		{"Map", square.Map, pool, nil},
+		{"MapUnordered", square.MapUnordered, pool, nil},
+		{"Map in chunks", square.Map, pool, []tristrand.CallOption{tristrand.Chunk(50)}},
+		{"Map in chunks chosen by itself", square.Map, crossing, nil},
+		{"MapUnordered in chunks chosen by itself", square.MapUnordered, crossing, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx := asStrand(t)
 			goroutines := runtime.NumGoroutine()
 			before, most, i, sum := heap(), uint64(0), 0, 0
-			for v, err := range tt.do(ctx, pool, count(n), tt.opts...) {
+			for v, err := range tt.do(ctx, tt.ex, count(n), tt.opts...) {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -73,15 +73,18 @@ func Label(key, value string) CallOption {
 }
 
 // Buffer bounds how many inputs Map reads ahead of the results taken; below 1 is
-// the default: as many as the executor's queue holds, at most 1024.
+// the default: as many as the executor's queue holds, at most 1024, but enough for
+// each worker to have a chunk to run and one to go on with.
 func Buffer(n int) CallOption {
 	return func(s *settings) { s.buffer = n }
 }
 
-// Chunk makes Map send n inputs as one job; below 1 is the default, which the
-// engine chooses. It saves the cost of a job each where the work is small. An
-// input that fails is tried again alone. Inputs of jobs with a Timeout are
-// always sent one by one.
+// Chunk makes Map send n inputs as one job, of at most 1,048,576 and no more than
+// Buffer; below 1 is the default: engines to which a job is cheap get one by one,
+// and for the others Map sends more as long as that takes little time; see
+// Chunker. It saves the cost of a job each where the work is small. An input that
+// fails is tried again alone. Inputs of jobs with a Timeout are always sent one
+// by one.
 func Chunk(n int) CallOption {
 	return func(s *settings) { s.chunks = n }
 }

@@ -63,8 +63,11 @@ type outcome struct {
 
 // The marks of a job.
 const (
-	unwanted = 1 << iota // it was asked to stop
-	delayed              // it is pending until a timer fires
+	unwanted  = 1 << iota // it was asked to stop
+	delayed               // it is pending until a timer fires
+	unstarted             // it failed without having been started
+	partial               // it failed, and its value is what is known all the same
+	gauged                // more says who wants to know how long it takes
 )
 
 // A rest is what few jobs need.
@@ -78,6 +81,7 @@ type rest struct {
 	now       *strand.Context // of a try after the first
 	runner    strand.ID       // likewise
 	failed    []error         // of the tries so far; whoever has claimed the job
+	gauge     *gauge
 }
 
 // running is what an outcome wants of its job.

@@ -4,14 +4,20 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 )
 
 // A Task is a function that every engine can run: a named one, made by Define,
 // anywhere; a nameless one, made by Func, in this process.
-type Task[In, Out any] struct {
+type Task[In, Out any] struct{ function[In, Out] }
+
+// A function is what a task calls, without what can be done with it: a task of
+// chunks would have tasks of chunks in turn, without an end.
+type function[In, Out any] struct {
 	name string
 	fn   func(context.Context, In) (Out, error)
+	fill func(ctx context.Context, in In, out *Out) error // in place of fn, for a chunk: see inChunks
 }
 
 // A Handler is a defined task as the worker's side of an engine sees it.
@@ -27,12 +33,15 @@ var defined struct {
 
 // Define makes a task that other processes and machines find by its name. It
 // belongs in package variables, so that every process of the program has it. It
-// panics if the name is empty or taken, if fn is nil, and after process.Init,
-// when the other processes could not know of the task any more.
+// panics if the name is empty, taken, or ends with "[]", which names a task's
+// chunks; if fn is nil; and after process.Init, when the other processes could
+// not know of the task any more.
 func Define[In, Out any](name string, fn func(context.Context, In) (Out, error)) *Task[In, Out] {
 	switch {
 	case name == "":
 		panic("tristrand: Define: the name is empty; give the task one that is unique in the program")
+	case strings.HasSuffix(name, chunkSuffix):
+		panic(fmt.Sprintf("tristrand: Define(%q): names that end with %q are for the chunks of Map; take another", name, chunkSuffix))
 	case fn == nil:
 		panic(fmt.Sprintf("tristrand: Define(%q): the function is nil", name))
 	}
@@ -45,21 +54,35 @@ func Define[In, Out any](name string, fn func(context.Context, In) (Out, error))
 	if defined.handlers == nil {
 		defined.handlers = make(map[string]Handler)
 	}
-	defined.handlers[name] = Handler{
+	t := &Task[In, Out]{function[In, Out]{name: name, fn: fn}}
+	defined.handlers[name] = t.handler()
+	chunks := inChunks(&t.function)
+	defined.handlers[chunks.name] = chunks.handler()
+	return t
+}
+
+// handler returns the function as the worker's side of an engine calls it.
+func (f *function[In, Out]) handler() Handler {
+	return Handler{
 		NewInput: func() any { return new(In) },
 		Call: func(ctx context.Context, in any) (any, error) {
 			p, ok := in.(*In)
 			if !ok {
-				return nil, fmt.Errorf("tristrand: task %q takes %T, not %T", name, p, in)
+				return nil, fmt.Errorf("tristrand: task %q takes %T, not %T", f.name, p, in)
 			}
-			out, err := fn(ctx, *p)
-			return &out, err
+			out := new(Out)
+			if f.fill != nil {
+				return out, f.fill(ctx, *p, out)
+			}
+			var err error
+			*out, err = f.fn(ctx, *p)
+			return out, err
 		},
 	}
-	return &Task[In, Out]{name, fn}
 }
 
-// Lookup returns the handler of a defined task.
+// Lookup returns the handler of a defined task or, under its name followed by
+// "[]", of a chunk of its calls: see Outcomes.
 func Lookup(name string) (Handler, bool) {
 	defined.RLock()
 	defer defined.RUnlock()
@@ -73,7 +96,7 @@ func Func[In, Out any](fn func(context.Context, In) (Out, error)) *Task[In, Out]
 	if fn == nil {
 		panic("tristrand: Func: the function is nil")
 	}
-	return &Task[In, Out]{"", fn}
+	return &Task[In, Out]{function[In, Out]{fn: fn}}
 }
 
 // Name returns the task's name, "" if it was made by Func.
@@ -88,11 +111,9 @@ func (t *Task[In, Out]) Submit(ctx context.Context, ex Executor, in In, opts ...
 	return t.submit(ctx, ex, in, apply(opts))
 }
 
-func (t *Task[In, Out]) submit(ctx context.Context, ex Executor, in In, opts *settings) *Future[Out] {
-	c := t.newCall(ctx, ex, in, opts)
-	if err := c.handOver(ctx, Executor.Submit); err != nil {
-		c.refuse(err)
-	}
+func (f *function[In, Out]) submit(ctx context.Context, ex Executor, in In, opts *settings) *Future[Out] {
+	c := f.newCall(ctx, ex, in, opts)
+	c.submit(ctx)
 	return &c.Future
 }
 
@@ -118,13 +139,13 @@ func (t *Task[In, Out]) Call(ctx context.Context, ex Executor, in In, opts ...Ca
 }
 
 // guard calls the function and turns a panic into an error.
-func (t *Task[In, Out]) guard(ctx context.Context, in In) (out Out, err error) {
+func (f *function[In, Out]) guard(ctx context.Context, in In) (out Out, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &PanicError{v, debug.Stack(), t.name}
+			err = &PanicError{v, debug.Stack(), f.name}
 		}
 	}()
-	return t.fn(ctx, in)
+	return f.fn(ctx, in)
 }
 
 // Go runs a closure on ex; see Submit.
@@ -132,6 +153,6 @@ func Go[T any](ctx context.Context, ex Executor, fn func(context.Context) (T, er
 	if fn == nil {
 		panic("tristrand: Go: the function is nil")
 	}
-	t := Task[struct{}, T]{fn: func(ctx context.Context, _ struct{}) (T, error) { return fn(ctx) }}
-	return t.Submit(ctx, ex, struct{}{}, opts...)
+	f := function[struct{}, T]{fn: func(ctx context.Context, _ struct{}) (T, error) { return fn(ctx) }}
+	return f.submit(ctx, ex, struct{}{}, apply(opts))
 }
