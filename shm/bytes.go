@@ -31,18 +31,17 @@ import (
 //
 // A handle that is garbage is closed too, but not after View: what View returned
 // may live longer, and memory must not change under it.
-type Bytes struct {
+type Bytes struct{ h *handle } // the encoder copies what it encodes
+
+// A handle is one process's hold on some Bytes.
+type handle struct {
 	mu      sync.Mutex
 	claim   *claim // nil: closed
 	n       int
 	cleanup runtime.Cleanup
 }
 
-var (
-	_ parcel.Borrower = (*Bytes)(nil)
-
-	errBytesClosed = errors.New("shm: these Bytes are closed")
-)
+var _ parcel.Borrower = (*Bytes)(nil)
 
 // NewBytes returns memory of n bytes. What it holds at first is not defined,
 // since it is used again without being cleared: whoever makes it fills it. A
@@ -59,67 +58,78 @@ func NewBytes(n int) (*Bytes, error) {
 	w := wordOf(s)
 	gen := uint32(w.Load()>>32) + 1
 	w.Store(uint64(gen)<<32 | oneHandle)
-	return newHandle(&claim{seg: s, gen: gen}, n), nil
+	return &Bytes{newHandle(&claim{seg: s, gen: gen}, n)}, nil
 }
 
-// newHandle makes a handle of a claim.
-func newHandle(c *claim, n int) *Bytes {
-	b := new(Bytes)
-	b.open(c, n)
-	return b
+func newHandle(c *claim, n int) *handle {
+	h := &handle{claim: c, n: n}
+	h.cleanup = runtime.AddCleanup(h, (*claim).release, c)
+	return h
 }
 
-func (b *Bytes) open(c *claim, n int) {
-	b.claim, b.n = c, n
-	b.cleanup = runtime.AddCleanup(b, (*claim).release, c)
+// use calls f with the claim while it cannot be closed.
+func (b *Bytes) use(f func(h *handle, c *claim) error) error {
+	h := b.h
+	if h == nil {
+		return errors.New("shm: these Bytes are a zero value: make them with NewBytes, or get them in a task's input")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.claim == nil {
+		return errors.New("shm: these Bytes are closed")
+	}
+	return f(h, h.claim)
 }
 
 // View returns the memory, from now on until Close, or nil after it. What was
 // returned must not be touched after Close: it may be gone, which ends the
 // process, or somebody else's.
-func (b *Bytes) View() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.claim == nil {
+func (b *Bytes) View() (view []byte) {
+	_ = b.use(func(h *handle, c *claim) error { // nil says it
+		h.cleanup.Stop()
+		view = c.seg.Bytes()[:h.n:h.n]
 		return nil
-	}
-	b.cleanup.Stop()
-	return b.claim.seg.Bytes()[:b.n:b.n]
+	})
+	return view
 }
 
-// Len returns the number of bytes.
-func (b *Bytes) Len() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.n
+// Len returns the number of bytes, 0 after Close.
+func (b *Bytes) Len() (n int) {
+	_ = b.use(func(h *handle, _ *claim) error { // 0 says it
+		n = h.n
+		return nil
+	})
+	return n
 }
 
 // Clone returns another handle of the same memory, to be closed by the caller:
 // for a function that keeps what arrived in its input.
-func (b *Bytes) Clone() (*Bytes, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.claim == nil {
-		return nil, errBytesClosed
-	}
-	c, err := join(b.claim.seg, b.claim.gen, false)
-	if err != nil {
-		return nil, fmt.Errorf("shm: Bytes.Clone: %w", err)
-	}
-	b.claim.seg.Retain()
-	return newHandle(c, b.n), nil
+func (b *Bytes) Clone() (other *Bytes, err error) {
+	err = b.use(func(h *handle, c *claim) error {
+		again, err := join(c.seg, c.gen, false)
+		if err != nil {
+			return fmt.Errorf("shm: Bytes.Clone: %w", err)
+		}
+		c.seg.Retain()
+		other = &Bytes{newHandle(again, h.n)}
+		return nil
+	})
+	return other, err
 }
 
 // Close gives the handle up. The memory is used again, or given back to the
 // system, when no handle of any process is left. Again it does nothing.
 func (b *Bytes) Close() error {
-	b.mu.Lock()
-	c := b.claim
-	b.claim, b.n = nil, 0
-	if c != nil {
-		b.cleanup.Stop()
+	if b.h == nil {
+		return nil
 	}
-	b.mu.Unlock()
+	b.h.mu.Lock()
+	c := b.h.claim
+	b.h.claim = nil
+	if c != nil {
+		b.h.cleanup.Stop()
+	}
+	b.h.mu.Unlock()
 	if c != nil {
 		c.release()
 	}
@@ -131,42 +141,38 @@ func (b *Bytes) Return() { _ = b.Close() } // it never fails
 
 // String names the memory for errors.
 func (b *Bytes) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.claim == nil {
-		return "shm.Bytes (closed)"
-	}
-	return fmt.Sprintf("shm.Bytes of %d bytes at %.8s", b.n, b.claim.seg.Key())
+	name := "shm.Bytes (closed)"
+	_ = b.use(func(h *handle, c *claim) error { // the name says it
+		name = fmt.Sprintf("shm.Bytes of %d bytes at %.8s", h.n, c.seg.Key())
+		return nil
+	})
+	return name
 }
 
 // Carry makes the memory go along with a job; engines call it.
 func (b *Bytes) Carry(p *parcel.Parcel) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.claim == nil {
-		return fmt.Errorf("%w: they cannot be sent", errBytesClosed)
-	}
-	seg, gen := b.claim.seg, b.claim.gen
-	if err := depart(seg, gen); err != nil {
-		return fmt.Errorf("shm: Bytes: %w", err)
-	}
-	p.Segment(seg)
-	p.Undo(func() { stayed(seg, gen) })
-	return nil
+	return b.use(func(_ *handle, c *claim) error {
+		seg, gen := c.seg, c.gen
+		if err := depart(seg, gen); err != nil {
+			return fmt.Errorf("shm: Bytes: %w", err)
+		}
+		p.Segment(seg)
+		p.Undo(func() { stayed(seg, gen) })
+		return nil
+	})
 }
 
 const bytesTag = "shm.Bytes"
 
 // MarshalCBOR encodes the place of the memory; it needs to have been carried.
-func (b *Bytes) MarshalCBOR() ([]byte, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.claim == nil {
-		return nil, fmt.Errorf("%w: they cannot be sent", errBytesClosed)
-	}
-	return parcel.MarshalRef(parcel.Ref{
-		What: bytesTag, Key: b.claim.seg.Key(), Args: []uint64{uint64(b.n), uint64(b.claim.gen)},
+func (b *Bytes) MarshalCBOR() (data []byte, err error) {
+	err = b.use(func(h *handle, c *claim) error {
+		data, err = parcel.MarshalRef(parcel.Ref{
+			What: bytesTag, Key: c.seg.Key(), Args: []uint64{uint64(h.n), uint64(c.gen)},
+		})
+		return err
 	})
+	return data, err
 }
 
 // UnmarshalCBOR makes b a handle of the memory that was encoded.
@@ -189,9 +195,7 @@ func (b *Bytes) UnmarshalCBOR(data []byte) error {
 		return err
 	}
 	s.Populate()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.open(c, int(n))
+	b.h = newHandle(c, int(n))
 	return nil
 }
 

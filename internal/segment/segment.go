@@ -91,6 +91,37 @@ func New(name string, size int) (*Segment, error) {
 	return s, nil
 }
 
+// NewSparse is New without taking the memory: each page is taken at its first
+// access, so a large size costs address space only. Too little memory shows only
+// then; ask Room before something large is put in.
+func NewSparse(name string, size int) (*Segment, error) {
+	if size <= 0 {
+		return nil, fmt.Errorf("segment %q of %d bytes: the size must be above 0", name, size)
+	}
+	fd, mem, err := reserve(name, size)
+	if err != nil {
+		return nil, fmt.Errorf("segment %q of %d bytes: %w", name, size, err)
+	}
+	s := &Segment{key: NewKey(), fd: fd, mem: mem, made: true, refs: 1}
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	s.enter()
+	return s, nil
+}
+
+// Room returns an error if the machine has not size bytes of memory to give. It
+// does not look if size is small.
+func Room(size int) error { return room(size) }
+
+// Punch gives the memory of a part of the segment back to the system, for all
+// processes; what was in it is zero then. Both ends must be at pages.
+func (s *Segment) Punch(from, to int) error {
+	if err := punch(s.fd, from, to); err != nil {
+		return fmt.Errorf("segment %v: %w", s.key, err)
+	}
+	return nil
+}
+
 // Adopt maps the segment that has come as fd, under the key that came with it. It
 // owns fd whatever it returns. If the key is known here it returns that segment
 // with one more reference, and an error if fd is not the same memory. It refuses

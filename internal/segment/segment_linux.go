@@ -20,10 +20,24 @@ const (
 	allocateStep = 4 << 20
 )
 
-// create makes a sealed memory file and maps it.
+// create makes a sealed memory file that has its memory, and maps it.
 func create(name string, size int) (fd int, mem []byte, err error) {
 	if err := room(size); err != nil {
 		return -1, nil, err
+	}
+	return build(name, size, func(fd int) error { return allocate(fd, size) })
+}
+
+// reserve makes one that gets its memory as it is used.
+func reserve(name string, size int) (fd int, mem []byte, err error) {
+	return build(name, size, func(int) error { return nil })
+}
+
+func build(name string, size int, fill func(fd int) error) (fd int, mem []byte, err error) {
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &most); err == nil && uint64(size) > most.Cur {
+		// The system would answer with a signal that ends the process.
+		return -1, nil, fmt.Errorf("%w: files may have %d bytes (ulimit -f)", unix.EFBIG, most.Cur)
 	}
 	if fd, err = memfd(name); err != nil {
 		return -1, nil, err
@@ -36,7 +50,7 @@ func create(name string, size int) (fd int, mem []byte, err error) {
 	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		return -1, nil, advise("ftruncate", err)
 	}
-	if err := allocate(fd, size); err != nil {
+	if err := fill(fd); err != nil {
 		return -1, nil, advise("fallocate", err)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, sealsMade); err != nil {
@@ -77,6 +91,15 @@ func allocate(fd, size int) error {
 		}
 	}
 	return nil
+}
+
+func punch(fd, from, to int) error {
+	for {
+		err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(from), int64(to-from))
+		if !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("fallocate(PUNCH_HOLE)", err)
+		}
+	}
 }
 
 // receive checks a descriptor that another process has sent, and maps it.

@@ -104,6 +104,46 @@ func TestNewIsSealedAndWhole(t *testing.T) {
 	}
 }
 
+func TestSparseTakesMemoryAsItIsUsed(t *testing.T) {
+	const size, used = 1 << 30, 1 << 20
+	s, err := segment.NewSparse("test", size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	has := func() int64 {
+		var st unix.Stat_t
+		if err := unix.Fstat(s.FD(), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Blocks * 512
+	}
+	if n := has(); n != 0 {
+		t.Errorf("unused it has %d bytes of memory", n)
+	}
+	for i := range used {
+		s.Bytes()[i] = 1
+	}
+	if n := has(); n < used || n > 4*used {
+		t.Errorf("with %d bytes used it has %d", used, n)
+	}
+	if err := s.Punch(4096, used); err != nil {
+		t.Fatal(err)
+	}
+	if n := has(); n > 2*4096 {
+		t.Errorf("given back, it has %d bytes", n)
+	}
+	if s.Bytes()[0] != 1 || s.Bytes()[4096] != 0 {
+		t.Errorf("the bytes are %d and %d", s.Bytes()[0], s.Bytes()[4096])
+	}
+	if err := unix.Ftruncate(s.FD(), 0); !errors.Is(err, unix.EPERM) {
+		t.Errorf("it is not sealed: %v", err)
+	}
+	if err := segment.Room(1 << 50); !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("there is room for a pebibyte: %v", err)
+	}
+}
+
 func TestSizesThatCannotBe(t *testing.T) {
 	n, _ := segment.Count()
 	for _, size := range []int{0, -1, 1 << 46} {
