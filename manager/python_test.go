@@ -1,0 +1,107 @@
+package manager_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tristrand/tristrand/manager"
+)
+
+var testKey = []byte("secret")
+
+// pythons returns the interpreters that the machine has, of different versions
+// that can be clients.
+func pythons(tb testing.TB) []string {
+	tb.Helper()
+	found, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.*/bin/python3"))
+	if p, err := exec.LookPath("python3"); err == nil {
+		found = append([]string{p}, found...)
+	}
+	var out, seen []string
+	for _, p := range found {
+		v, err := exec.Command(p, "-c", "import sys; print('%d.%d' % sys.version_info[:2]); assert sys.version_info >= (3, 8)").Output()
+		if version := strings.TrimSpace(string(v)); err == nil && !slices.Contains(seen, version) {
+			out, seen = append(out, p), append(seen, version)
+		}
+	}
+	if len(out) == 0 {
+		tb.Skip("the machine has no python3 of 3.8 or later")
+	}
+	return out
+}
+
+// serve runs a server on an address until the test ends, and returns where it
+// listens.
+func serve(tb testing.TB, s *manager.Server, address string) net.Addr {
+	tb.Helper()
+	l, err := manager.Listen(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	tb.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, manager.ErrServerClosed) {
+				tb.Errorf("Serve: %v", err)
+			}
+		case <-time.After(time.Minute):
+			buf := make([]byte, 1<<20)
+			tb.Errorf("the server does not end:\n%s", buf[:runtime.Stack(buf, true)])
+		}
+	})
+	return l.Addr()
+}
+
+// TestClientCheck runs every check of Python's own client library against the
+// server, with every Python that there is.
+func TestClientCheck(t *testing.T) {
+	for i, py := range pythons(t) {
+		for _, address := range []string{"127.0.0.1:0", filepath.Join(t.TempDir(), "s"), "@tristrand-test-" + filepath.Base(t.TempDir())} {
+			if i > 0 && address != "127.0.0.1:0" || runtime.GOOS != "linux" && address[0] == '@' {
+				continue // one interpreter is enough for the kinds of sockets
+			}
+			t.Run(py+" "+address, func(t *testing.T) {
+				at := serve(t, &manager.Server{AuthKey: testKey}, address)
+				cmd := exec.CommandContext(t.Context(), py, "testdata/client_check.py", at.String(), "--set", "--shutdown", "--timeout", "100")
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				cmd.Stderr = cmd.Stdout
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				passed := 0
+				for lines := bufio.NewScanner(out); lines.Scan(); {
+					line := lines.Text()
+					switch {
+					case strings.HasPrefix(line, "ok "):
+						passed++
+					case strings.HasPrefix(line, "skip ") && (strings.Contains(line, "client has no") || strings.Contains(line, ": no ")):
+					case strings.HasPrefix(line, "FAIL "):
+						t.Error(line)
+					default:
+						t.Log(line)
+					}
+				}
+				if err := cmd.Wait(); err != nil || passed < 125 {
+					t.Errorf("%d checks passed: %v", passed, err)
+				}
+			})
+		}
+	}
+}

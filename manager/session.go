@@ -1,0 +1,199 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/tristrand/tristrand/internal/pickle"
+	"github.com/tristrand/tristrand/manager/internal/host"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// a session is what one thread of a Python program has: it sends a request and
+// waits for the answer, in turns. It owns the locks that it takes.
+type session struct {
+	*conn
+	ctx   context.Context //nolint:containedctx // the session's own: it names its strand
+	owner *host.Owner
+	watch *watch // while a call waits
+}
+
+// session serves a connection that has become one.
+func (c *conn) session(ctx context.Context, name string) error {
+	ctx, end := strand.Become(ctx, strand.Options{Kind: strand.Adopted, Name: name})
+	defer end()
+	ss := &session{conn: c, ctx: ctx, owner: &host.Owner{Name: name, PID: c.pid}}
+	defer c.s.locks.End(ss.owner)
+	for {
+		data, err := c.r.Next()
+		if err != nil {
+			return loud(err)
+		}
+		if len(data) == 0 {
+			return nil // as Python's unpickler has it
+		}
+		if err := ss.one(data); err != nil {
+			return loud(err)
+		}
+	}
+}
+
+// one does one request. An error says that the session is over.
+func (ss *session) one(data []byte) error {
+	rq, err := ss.decode(data)
+	if err != nil {
+		return ss.reply(traceback, failure(err))
+	}
+	kind, v := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: ss.wait}, ss.at)
+	if ss.watch != nil {
+		gone := ss.watch.end()
+		ss.watch = nil
+		if gone {
+			ss.undo(kind, v)
+			return io.EOF
+		}
+	}
+	if kind == newProxy {
+		ss.count(v)
+	}
+	return ss.reply(kind, v)
+}
+
+// count notes that the peer has got a reference with a #PROXY.
+func (ss *session) count(v any) {
+	if t, ok := v.(pickle.Tuple); ok {
+		ss.s.peers.count(ss.pid, t[1].(*host.Token).ID, 1)
+	}
+}
+
+// undo gives up what a call has got for a client that is gone.
+func (ss *session) undo(kind string, v any) {
+	if kind == newProxy {
+		_ = ss.s.table.Decref(v.(pickle.Tuple)[1].(*host.Token).ID) // it was made just now
+	}
+}
+
+// call calls a method and returns the kind of the answer and the answer.
+func (s *Server) call(rq request, call *host.Call, at any) (kind string, v any) {
+	id, ok := rq.ident.(string)
+	if !ok {
+		return traceback, fmt.Sprintf("KeyError: %s\n", pickle.Repr(rq.ident, 200))
+	}
+	e, err := s.table.Find(id)
+	if err != nil {
+		return traceback, failure(err)
+	}
+	v, err = callSafely(e.Object, call, rq.name)
+	if errors.Is(err, host.ErrNoMethod) {
+		return fallback(e, rq.name)
+	}
+	if err != nil {
+		return s.raise(err)
+	}
+	made, ok := v.(host.Created)
+	if !ok {
+		return returned, v
+	}
+	e, err = s.table.Add(s.types[made.Type], made.Object)
+	if err != nil {
+		return s.raise(err)
+	}
+	return newProxy, pickle.Tuple{names(e.Type.Exposed), &host.Token{Type: e.Type.ID, Address: addressOf(at), ID: e.ID}}
+}
+
+// callSafely calls a method; a panic of a user's type is an error of the call.
+func callSafely(o host.Object, c *host.Call, method string) (v any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = host.Builtin("RuntimeError", fmt.Sprintf("the server's method panicked: %v", r))
+		}
+	}()
+	return o.Call(c, method)
+}
+
+func (s *Server) raise(err error) (kind string, v any) {
+	if e, ok := host.AsException(err); ok {
+		return raised, e
+	}
+	return raised, host.Builtin("RuntimeError", err.Error())
+}
+
+// maxRepr bounds what str() of an object returns.
+const maxRepr = 16 << 20
+
+// fallback answers what every object has.
+func fallback(e *host.Entry, method string) (kind string, v any) {
+	switch method {
+	case "__str__", "__repr__":
+		return returned, e.Object.Repr(maxRepr)
+	case "#GETVALUE":
+		v, err := e.Object.Value()
+		if err != nil {
+			return unserializable, failure(err)
+		}
+		return returned, v
+	}
+	exposed := slices.Clone(e.Type.Exposed)
+	slices.Sort(exposed)
+	name := pickle.Repr(method, 200)
+	return traceback, fmt.Sprintf("method %s of a %s is not in exposed=%q\nKeyError: %s\n", name, e.Type.ID, slices.Compact(exposed), name)
+}
+
+// A watch looks whether a client is still there while its call waits.
+type watch struct {
+	ss     *session
+	ctx    context.Context //nolint:containedctx // the wait's own
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+var errGone = errors.New("the client is gone")
+
+// wait is called before a call blocks.
+func (ss *session) wait() (ctx, gone context.Context, err error) {
+	if ss.watch == nil {
+		w := &watch{ss: ss, done: make(chan struct{})}
+		w.ctx, w.cancel = context.WithCancelCause(ss.ctx)
+		ss.watch = w
+		go w.look()
+	}
+	return ss.watch.ctx, ss.watch.ctx, nil
+}
+
+// look reads until the client is gone or the wait is over. What a client sends
+// meanwhile, out of turn, is kept.
+func (w *watch) look() {
+	defer close(w.done)
+	for {
+		switch err := w.ss.r.Fill(); {
+		case err == nil:
+		case errors.Is(err, io.ErrShortBuffer) || isTimeout(err):
+			return
+		default:
+			w.cancel(errGone)
+			return
+		}
+	}
+}
+
+// end ends the watch and reports whether the client is gone.
+func (w *watch) end() bool {
+	_ = w.ss.net.SetReadDeadline(past) // a closed connection ends the read, too
+	<-w.done
+	_ = w.ss.net.SetReadDeadline(time.Time{})
+	gone := w.ctx.Err() != nil
+	w.cancel(nil)
+	return gone
+}
+
+// past is a deadline that ends a read at once.
+var past = time.Unix(1, 0)
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
