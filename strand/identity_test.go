@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/local"
@@ -186,6 +187,26 @@ func TestIDsAreNeverGivenTwice(t *testing.T) {
 	}
 	if strand.Find(0) != nil {
 		t.Error("id 0 finds a strand")
+	}
+}
+
+// A strand of no kind would be taken for a goroutine without one, which has its
+// slot only while it waits.
+func TestAStrandWithoutAKindKeepsItsSlotWhenItHasWaited(t *testing.T) {
+	ctx := adopt(t)
+	var kind strand.Kind
+	var found *strand.Strand
+	done := make(chan struct{})
+	s := strand.Go(ctx, strand.Options{}, func(ctx context.Context) {
+		defer close(done)
+		if err := strand.Sleep(ctx, time.Nanosecond); err != nil {
+			t.Error(err)
+		}
+		kind, found = strand.Current(ctx).Kind(), strand.Find(strand.Current(ctx).ID())
+	})
+	<-done
+	if kind != strand.Thread || found != s {
+		t.Errorf("the strand is a %v, and under its id %v is found", kind, found)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Options say what strand [Go] or [Become] makes.
 type Options struct {
-	Kind Kind
+	Kind Kind   // Nameless is Thread: the kind is that of a goroutine without a strand
 	Name string // "" is the kind and the id
 
 	// Scheduler is the strand's; nil is that of the strand named by ctx, if
@@ -47,6 +47,9 @@ func Named(ctx context.Context) *Strand {
 }
 
 func newStrand(ctx context.Context, o Options) *Strand {
+	if o.Kind == Nameless { // one has a slot only while it waits
+		o.Kind = Thread
+	}
 	parent := Named(ctx)
 	s := &Strand{kind: o.Kind, parent: parent.id, sched: o.Scheduler}
 	if s.sched == nil {
