@@ -263,7 +263,7 @@ func TestChunkFinish(t *testing.T) {
 			ctx := asStrand(t)
 			engine := new(elsewhere)
 			done := make(chan []error)
-			strand.Go(ctx, strand.Options{}, func(ctx context.Context) {
+			strand.Go(ctx, strand.Options{Kind: strand.Thread}, func(ctx context.Context) {
 				var errs []error
 				for _, err := range square.Map(ctx, engine, count(3), tristrand.Chunk(3)) {
 					errs = append(errs, err)

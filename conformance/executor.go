@@ -29,7 +29,8 @@ type ExecutorOptions struct {
 	Portable bool
 
 	// CanKill says that a job that runs is ended for good when it is cancelled
-	// or its time is up.
+	// or its time is up, and, if Portable, that one that ends its process by
+	// os.Exit does not end the program.
 	CanKill bool
 }
 
@@ -80,7 +81,7 @@ const (
 
 func executorRules() []executorRule {
 	return slices.Concat(runRulesOfExecutors(), stateRules(), backlogRules(), cancelRules(), contextRules(),
-		closeRules(), timeoutRules(), retryRules(), mapRules(), waitRules(), closureRules(), nestedRules())
+		closeRules(), timeoutRules(), retryRules(), mapRules(), chunkRules(), waitRules(), closureRules(), nestedRules())
 }
 
 // A trial is one run of one rule. Its methods may be called by any strand of it.

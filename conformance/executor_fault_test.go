@@ -159,6 +159,22 @@ var faults = []struct {
 			}})
 		}}
 	}},
+	{"the error of one input is that of its chunk", "an input of a chunk fails alone, in whatever way", func(p *thread.Pool) *faulty {
+		return &faulty{Pool: p, submit: func(ctx context.Context, j tristrand.Job) error {
+			return p.Submit(ctx, &otherwise{Job: j, run: func(ctx context.Context) tristrand.Next {
+				if !strings.HasSuffix(j.Task(), "[]") || !j.Start(func(error) {}) {
+					return j.Run(ctx)
+				}
+				defer j.Finish(nil, tristrand.ErrGoexit) // if Call does not return
+				h, _ := tristrand.Lookup(j.Task())
+				out, err := h.Call(ctx, j.Input())
+				if o, ok := out.(tristrand.Outcomes); ok && len(o.Failures()) > 0 {
+					return j.Finish(nil, o.Failures()[0].Err)
+				}
+				return j.Finish(out, err)
+			}})
+		}}
+	}},
 	{"jobs are lost", "every job runs once, whoever submits", func(p *thread.Pool) *faulty {
 		var mu sync.Mutex
 		n := 0

@@ -23,6 +23,7 @@ var (
 	taskParcel = tristrand.Define("conformance.parcel", func(_ context.Context, p parcel) (parcel, error) { return p, nil })
 	taskHold   = tristrand.Define("conformance.hold", hold)
 	taskFlaky  = tristrand.Define("conformance.flaky", flaky)
+	taskMixed  = tristrand.Define("conformance.mixed", mixed)
 	taskLimits = tristrand.Define("conformance.limits", limits)
 )
 
