@@ -40,13 +40,11 @@
 //
 // # Other systems
 //
-//	                              linux   other unix   windows
-//	files to the child            yes     yes          yes
-//	own group, killed as one      yes     yes          by job object
-//	ends when the parent dies     yes     by guardian  by job object
-//	a thread per child            no      yes          yes
-//	Stopped, CPUs                 yes     no           no
-//	MemoryLimitBytes              yes     soft         soft
+// Unix systems but Linux: a guardian, but no PDEATHSIG; a thread waits for each
+// child; [Child.Stopped] is always false and Spec.CPUs an error; MemoryLimitBytes
+// is soft: the child's garbage collector keeps to it as long as it can.
 //
-// Soft: the child's garbage collector keeps to the limit as long as it can.
+// Windows: a job object instead of groups and guardian, so KillGroup kills the
+// process alone and what it started ends with the parent; no signal but SIGKILL;
+// a thread for each child; Stopped, CPUs and MemoryLimitBytes as before.
 package child

@@ -39,20 +39,20 @@ var entered = sync.OnceValue(func() entrance {
 	}
 	_ = os.Unsetenv(envKey) // what this process starts is not Start's
 	r, ok := parseRole(text)
-	if !ok || r.parent != parentPID() {
-		// The variable came down from a process that did not call Enter, or the
-		// parent is dead. Only a child of Start has such a name.
-		if strings.HasPrefix(os.Args[0], namePrefix) {
-			fmt.Fprintf(os.Stderr, "%s: the process that started this one is gone\n", os.Args[0])
-			os.Exit(1)
-		}
+	// Only what Start has started has such a name; without it the variable came
+	// down from a process that did not call Enter.
+	if !ok || !strings.HasPrefix(os.Args[0], namePrefix) {
 		return entrance{}
 	}
-	os.Args[0] = r.program
 	if r.mode == modeGuardian {
-		guard(r.files)
+		guard(r.files, r.strays) // also if the parent is dead by now: then above all
 		os.Exit(0)
 	}
+	if r.parent != parentPID() {
+		fmt.Fprintf(os.Stderr, "%s: the process that started this one is gone\n", os.Args[0])
+		os.Exit(1)
+	}
+	os.Args[0] = r.program
 	return r.enter()
 })
 
@@ -60,6 +60,7 @@ const maxStackBytes = 64 << 20
 
 func (r role) enter() (e entrance) {
 	e.ok = true
+	closeStrays(r.strays, r.report+1)
 	for i, fd := range r.files {
 		e.files = append(e.files, inherit(fd, fmt.Sprintf("child file %d", i)))
 	}

@@ -4,6 +4,8 @@ package child
 
 import (
 	"os"
+	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,4 +32,36 @@ func inherit(n uint64, name string) *os.File {
 func inheritReport(n uint64) *os.File {
 	unix.CloseOnExec(int(n))
 	return os.NewFile(uintptr(n), "child report")
+}
+
+// strays lists the descriptors that this process was given by its own parent
+// without being marked, so that they would go on to every child: the pipes of a
+// shell or a build, say.
+var strays = sync.OnceValue(func() (all []uint64) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		entries, _ = os.ReadDir("/dev/fd")
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err == nil && fd > 2 && unmarked(fd) {
+			all = append(all, uint64(fd))
+		}
+	}
+	return all
+})
+
+func unmarked(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// closeStrays closes what the parent has listed, from the first number on that
+// is not one of its files. What carries a mark, the runtime has opened here.
+func closeStrays(all []uint64, first uint64) {
+	for _, n := range all {
+		if n >= first && unmarked(int(n)) {
+			_ = unix.Close(int(n))
+		}
+	}
 }

@@ -22,6 +22,9 @@ const (
 	// guardianLinger is how long a guardian without groups is kept.
 	guardianLinger = time.Second
 
+	// guardianPipe is how many groups an ordinary pipe takes with room to spare.
+	guardianPipe = 8 << 10
+
 	guardianRetry    = 100 * time.Millisecond // after a guardian's death, doubling
 	guardianRetryMax = 5 * time.Second
 
@@ -39,7 +42,6 @@ type keeper struct {
 	pipe    *os.File // to the guardian, nil when there is none
 	running bool     // run is
 	behind  bool     // the pipe was full: the guardian does not know all
-	pid     int      // the guardian's, 0 when there is none
 	change  chan struct{}
 }
 
@@ -165,7 +167,7 @@ func (k *keeper) attend(g *process) (rest bool) {
 		if idle {
 			k.running = false // a group that begins now finds no pipe and starts run anew
 			_ = k.pipe.Close()
-			k.pipe, k.pid = nil, 0
+			k.pipe = nil
 		}
 		k.mu.Unlock()
 		switch {
@@ -186,26 +188,30 @@ func (k *keeper) drop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_ = k.pipe.Close()
-	k.pipe, k.pid = nil, 0
+	k.pipe = nil
 }
 
-// startGuardian starts a guardian and tells it of all groups.
+// startGuardian starts a guardian. All groups are in its pipe before it runs, so
+// that it knows them even if this process is killed while it starts.
 func (k *keeper) startGuardian() (*process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	g, err := spawnGuardian(r)
-	if err != nil {
-		_ = w.Close()
-		return nil, err
-	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.pipe, k.pid, k.behind = w, g.pid, false
+	if len(k.groups) > guardianPipe {
+		enlarge(w)
+	}
+	k.pipe, k.behind = w, false
 	for group := range k.groups {
 		k.tell(int32(group)) //nolint:gosec // a pid
+	}
+	k.mu.Unlock()
+	g, err := spawnGuardian(r)
+	if err != nil {
+		k.drop()
+		return nil, err
 	}
 	return g, nil
 }
@@ -216,10 +222,10 @@ func spawnGuardian(pipe *os.File) (*process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	r := role{mode: modeGuardian, parent: os.Getpid(), files: []uint64{3}, program: os.Args[0]}
+	r := role{mode: modeGuardian, parent: os.Getpid(), files: []uint64{3}, strays: strays(), program: os.Args[0]}
 	s := Spec{Env: append(os.Environ(), "GOMAXPROCS=1", "GOGC=off")}
 	o := &order{
-		argv:    []string{namePrefix + "guardian of " + program()},
+		argv:    []string{namePrefix + "guardian of " + programName()},
 		attr:    syscall.ProcAttr{Dir: "/", Env: s.environment(r), Sys: &syscall.SysProcAttr{Setsid: true}},
 		pidfd:   -1,
 		started: make(chan struct{}),
@@ -250,13 +256,13 @@ func spawnGuardian(pipe *os.File) (*process, error) {
 
 // guard is the guardian: it returns when its parent has ended and all groups
 // that it was told of are killed.
-func guard(files []uint64) {
+func guard(files, strays []uint64) {
 	// What is meant for the parent, by name or by terminal, must not end it.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTSTP)
 	if len(files) != 1 {
 		return
 	}
-	unix.CloseOnExec(int(files[0]))
+	closeStrays(strays, files[0]+1)
 	groups := map[int]struct{}{}
 	var buf [4096]byte
 	have := 0

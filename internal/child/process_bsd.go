@@ -66,3 +66,6 @@ func executables() []string {
 	}
 	return nil
 }
+
+// enlarge does nothing: the size of a pipe is the system's affair here.
+func enlarge(*os.File) {}

@@ -100,3 +100,12 @@ func executables() []string {
 	}
 	return paths
 }
+
+// enlarge makes room for 256 Ki records in the guardian's pipe.
+func enlarge(w *os.File) {
+	raw, err := w.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
+}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"time"
 )
 
 const (
@@ -116,15 +115,9 @@ func (k *sink) finish() []byte {
 	if k == nil {
 		return nil
 	}
-	// A deadline in the past: whoever waits for more wakes up.
-	if err := k.file.SetReadDeadline(time.Unix(1, 0)); errors.Is(err, os.ErrNoDeadline) {
-		select {
-		case <-k.over:
-		case <-time.After(time.Second):
-			return nil // a writer outside the group holds a stream that cannot be polled
-		}
+	if !k.wait() {
+		return nil
 	}
-	<-k.over
 	if k.headBytes > 0 {
 		return k.head
 	}

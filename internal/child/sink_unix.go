@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,4 +48,12 @@ func (k *sink) readOnce(now bool) (n int, err error) {
 		return 0, io.EOF
 	}
 	return max(n, 0), err
+}
+
+// wait ends the reading of a dead child's stream: a deadline in the past wakes
+// whoever waits for more.
+func (k *sink) wait() bool {
+	_ = k.file.SetReadDeadline(time.Unix(1, 0))
+	<-k.over
+	return true
 }

@@ -140,8 +140,8 @@ func (s *Spec) title() string {
 	if s.Name != "" {
 		return namePrefix + s.Name
 	}
-	return namePrefix + "worker of " + program()
+	return namePrefix + "worker of " + programName()
 }
 
-// program is this program's name.
-func program() string { return filepath.Base(os.Args[0]) }
+// programName is this program's name.
+func programName() string { return filepath.Base(os.Args[0]) }

@@ -2,6 +2,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -150,47 +151,57 @@ type role struct {
 	parent  int      // pid
 	files   []uint64 // as what Spec.Files arrive: descriptors, or handles on Windows
 	report  uint64   // the same for the report pipe
+	strays  []uint64 // descriptors that the parent did not mean to hand down
 	memory  int64    // MemoryLimitBytes
 	program string   // the parent's os.Args[0]
 }
 
 func (r role) String() string {
-	files := make([]string, len(r.files))
-	for i, f := range r.files {
-		files[i] = strconv.FormatUint(f, 10)
-	}
 	return strings.Join([]string{
-		r.mode, strconv.Itoa(r.parent), strings.Join(files, "+"), strconv.FormatUint(r.report, 10),
-		strconv.FormatInt(r.memory, 10), r.program,
+		r.mode, strconv.Itoa(r.parent), joinNumbers(r.files), strconv.FormatUint(r.report, 10),
+		joinNumbers(r.strays), strconv.FormatInt(r.memory, 10), r.program,
 	}, ",")
 }
 
 // parseRole is String's reverse; false if the text is none of ours.
 func parseRole(text string) (r role, ok bool) {
-	f := strings.SplitN(text, ",", 6)
-	if len(f) != 6 || f[0] != modeChild && f[0] != modeGuardian {
+	f := strings.SplitN(text, ",", 7)
+	if len(f) != 7 || f[0] != modeChild && f[0] != modeGuardian {
 		return role{}, false
 	}
-	r.mode, r.program = f[0], f[5]
-	var errs [3]error
+	var errs [5]error
+	r.mode, r.program = f[0], f[6]
 	r.parent, errs[0] = strconv.Atoi(f[1])
-	r.report, errs[1] = strconv.ParseUint(f[3], 10, 64)
-	r.memory, errs[2] = strconv.ParseInt(f[4], 10, 64)
-	for _, err := range errs {
-		if err != nil {
-			return role{}, false
-		}
-	}
-	if f[2] != "" {
-		for part := range strings.SplitSeq(f[2], "+") {
-			n, err := strconv.ParseUint(part, 10, 64)
-			if err != nil {
-				return role{}, false
-			}
-			r.files = append(r.files, n)
-		}
+	r.files, errs[1] = splitNumbers(f[2])
+	r.report, errs[2] = strconv.ParseUint(f[3], 10, 64)
+	r.strays, errs[3] = splitNumbers(f[4])
+	r.memory, errs[4] = strconv.ParseInt(f[5], 10, 64)
+	if errors.Join(errs[:]...) != nil {
+		return role{}, false
 	}
 	return r, true
+}
+
+func joinNumbers(all []uint64) string {
+	text := make([]string, len(all))
+	for i, n := range all {
+		text[i] = strconv.FormatUint(n, 10)
+	}
+	return strings.Join(text, "+")
+}
+
+func splitNumbers(text string) (all []uint64, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, "+") {
+		n, err := strconv.ParseUint(part, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 // launch is a start under way: what the child gets, and what is read from it.

@@ -56,7 +56,7 @@ type order struct {
 
 func (l *launch) order(*Child) (*order, error) {
 	s := l.spec
-	r := role{mode: modeChild, parent: os.Getpid(), report: uint64(len(l.files) - 1), memory: s.MemoryLimitBytes, program: os.Args[0]}
+	r := role{mode: modeChild, parent: os.Getpid(), report: uint64(len(l.files) - 1), strays: strays(), memory: s.MemoryLimitBytes, program: os.Args[0]}
 	for i := range s.Files {
 		r.files = append(r.files, uint64(3+i))
 	}
@@ -75,7 +75,7 @@ func (l *launch) order(*Child) (*order, error) {
 			if i < 3 {
 				err = fmt.Errorf("descriptor %d: %w", i, err)
 			} else {
-				err = fmt.Errorf("Files[%d]: %w", i-3, err)
+				err = fmt.Errorf("file %d of the Spec's: %w", i-3, err)
 			}
 			return nil, &StartError{"duplicating the child's files", err}
 		}
