@@ -202,9 +202,9 @@ func TestMemoryLimit(t *testing.T) {
 	if e := ended(t, c); e.Kind != OutOfMemory || e.MaxRSSBytes > 140<<20 {
 		t.Errorf("%v, %d MiB resident", e, e.MaxRSSBytes>>20)
 	}
-	c = start(t, Spec{MemoryLimitBytes: MinMemoryLimitBytes, Stderr: devNull(t)}, "eat")
+	c = start(t, Spec{MemoryLimitBytes: MinMemoryLimitBytes, Tail: 1 << 16, Stderr: devNull(t)}, "eat")
 	if e := ended(t, c); e.Kind != OutOfMemory || !e.Entered {
-		t.Errorf("without stderr: %v", e)
+		t.Errorf("with the least limit: %v\n%s", e, e.Crash)
 	}
 }
 

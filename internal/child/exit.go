@@ -130,6 +130,8 @@ var fatalFrames = []struct{ frame, reason string }{
 	{"runtime.newstack(", "fatal error: stack overflow"},
 	{"runtime.(*mheap).grow(", "fatal error: runtime: out of memory"},
 	{"runtime.sysMap", "fatal error: runtime: out of memory"},
+	{"runtime.persistentalloc", "fatal error: runtime: out of memory"},
+	{"runtime.stkbucket(", "fatal error: runtime: out of memory"},
 	{"runtime/maps.fatal(", "fatal error: concurrent map access"},
 	{"[signal SIG", "fatal error: fault"},
 }
