@@ -1,11 +1,11 @@
 // Package shm has the primitives for the processes of a machine: Lock, RLock,
-// Semaphore, BoundedSemaphore, Event, Condition and Barrier in memory that they
-// share; and that memory itself.
+// Semaphore, BoundedSemaphore, Event, Condition, Barrier, Queue and Value in memory
+// that they share; and that memory itself.
 //
 // The primitives satisfy the interfaces of package tristrand, as those of package
 // local do, and block through package strand: they serve threads, coroutines and
 // plain goroutines of every process that has them. [Bytes] is a piece of memory
-// for large data. Each of them can be a field of a task's input or output: its
+// for large data, [Array] one of elements of a type. Each of them can be a field of a task's input or output: its
 // place is sent, and the process that gets it uses the same object.
 //
 // # Lifetime
@@ -21,7 +21,8 @@
 // A process that is killed, or a strand that ends, holding a lock leaves it: those
 // who wait, and whoever comes later, get tristrand.ErrOwnerDied, which says who it
 // was and where it took the lock, until someone calls Recover. What a dead process
-// held of a semaphore is given back; a dead party of a barrier breaks it; a
+// held of a semaphore is given back; what it did to a queue or a value is done or
+// not, never half; a dead party of a barrier breaks it; a
 // notification that it took along goes to the next. A process that is stopped is
 // not dead.
 //
@@ -45,7 +46,8 @@
 // A Lock that nobody contends costs little more than a local.Lock, without
 // allocation. A few waiters of each process sleep on a futex, each with an OS
 // thread, and are woken directly; the others park, and one goroutine for each
-// process and owner of objects wakes them.
+// process and owner of objects wakes them. A Queue, an Array, and a Value larger
+// than a few words take a descriptor each.
 package shm
 
 import "github.com/tristrand/tristrand/internal/segment"

@@ -27,6 +27,11 @@ type part func(in []byte, lines *bufio.Scanner, out io.Writer) error
 // parts are those of all the tests.
 var parts = map[string]part{
 	"upper": upperPart,
+	"drain": drainPart,
+	"echo":  echoPart,
+	"relay": relayPart,
+	"sink":  sinkPart,
+	"tally": tallyPart,
 	"act":   actPart,
 	"count": countPart,
 }
@@ -78,7 +83,7 @@ func receive(keys string) ([]byte, error) {
 // An other is another process of this binary.
 type other struct {
 	*exec.Cmd
-	t     *testing.T
+	t     testing.TB
 	in    io.WriteCloser
 	lines *bufio.Scanner
 	err   strings.Builder
@@ -86,7 +91,14 @@ type other struct {
 }
 
 // start starts a part in another process and sends it v.
-func start(t *testing.T, name string, v any) *other {
+func start(t testing.TB, name string, v any) *other {
+	t.Helper()
+	return startWith(t, name, v)
+}
+
+// startWith is start with files that come after the input, as descriptors; it
+// closes them here.
+func startWith(t testing.TB, name string, v any, files ...*os.File) *other {
 	t.Helper()
 	var p parcel.Parcel
 	defer p.Close()
@@ -120,7 +132,7 @@ func start(t *testing.T, name string, v any) *other {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
-	o.ExtraFiles = append(o.ExtraFiles, file)
+	o.ExtraFiles = append(append(o.ExtraFiles, file), files...)
 	text, err := json.Marshal(keys)
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +149,9 @@ func start(t *testing.T, name string, v any) *other {
 	o.lines = bufio.NewScanner(out)
 	if err := o.Start(); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range files {
+		f.Close()
 	}
 	t.Cleanup(func() { o.end(true) })
 	return o

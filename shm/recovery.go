@@ -152,6 +152,10 @@ func (a *arena) kick(unit uint32, k kind) {
 		a.kickSemaphore(unit)
 	case k == kindEvent:
 		a.kickEvent(unit)
+	case k == kindCell:
+		for lane := range uint64(laneMask + 1) {
+			a.wake(unit, lane, -1, retry)
+		}
 	}
 }
 
