@@ -74,6 +74,7 @@ func (d detached) Cancel(error) bool { return false }
 // Start and Finish are for engines that run jobs elsewhere, which refuse
 // closures, and for what cannot be run.
 func (d detached) Start(func(cause error)) bool { return false }
+func (d detached) Offer(func() bool) bool       { return false }
 func (d detached) Requeue() bool                { return false }
 
 func (d detached) Finish(_ any, err error) Next {

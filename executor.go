@@ -65,6 +65,11 @@ type Job interface {
 	// meanwhile; afterwards interrupt is called, with the cause, when the job
 	// shall be stopped, but never by Start itself.
 	Start(interrupt func(cause error)) bool
+	// Offer says that the job has been sent to a worker that will come to it: it
+	// is pending, but before it is cancelled withdraw is called, which returns
+	// whether the job has not begun and never will, and calls Start if it has.
+	// Offer returns false if the job was cancelled meanwhile.
+	Offer(withdraw func() bool) bool
 	// Requeue takes a Start back: the job did not run, and waits again. It
 	// returns false if the job was told to stop meanwhile and has been settled.
 	Requeue() bool

@@ -242,7 +242,7 @@ func (o *outcome) tell() {
 	var unwatch func() bool
 	if x != nil {
 		waits, calls, unwatch = x.waits, x.calls, x.unwatch
-		x.waits, x.calls, x.unwatch, x.interrupt = nil, nil, nil, nil
+		x.waits, x.calls, x.unwatch, x.interrupt, x.withdraw = nil, nil, nil, nil, nil
 		if x.done != nil {
 			close(x.done)
 		}

@@ -287,16 +287,16 @@ func (c *call[In, Out]) keep(err error) []error {
 // Start is for jobs that run elsewhere.
 func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	n := tryOf(c.state.Load())
-	if c.marks.Load()&unwanted != 0 { // it was told to stop when the last try ended
-		c.cancelPending(ErrCancelled)
-		return false
-	}
-	if parent := c.Context(); parent.Err() != nil {
-		c.cancelPending(strand.Err(parent))
+	c.mu.Lock()
+	x := c.rest()
+	offered := x.withdraw != nil // then it runs already
+	x.withdraw = nil
+	c.mu.Unlock()
+	if !offered && !c.wanted() {
 		return false
 	}
 	c.mu.Lock()
-	c.rest().interrupt = interrupt
+	x.interrupt = interrupt
 	c.mu.Unlock()
 	if c.marks.Load()&gauged != 0 {
 		c.measure()
@@ -306,6 +306,67 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	}
 	c.marks.And(^uint32(delayed))
 	return true
+}
+
+// wanted reports whether the job may start. One that may not is settled.
+func (c *call[In, Out]) wanted() bool {
+	switch parent := c.Context(); {
+	case c.marks.Load()&unwanted != 0: // it was told to stop when the last try ended
+		c.cancelPending(ErrCancelled)
+	case parent.Err() != nil:
+		c.cancelPending(strand.Err(parent))
+	default:
+		return true
+	}
+	return false
+}
+
+// Offer is for jobs that are sent before it is their turn.
+func (c *call[In, Out]) Offer(withdraw func() bool) bool {
+	c.mu.Lock()
+	x := c.rest()
+	x.withdraw = nil // of an offer that was taken back
+	c.mu.Unlock()
+	if !c.wanted() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase() != Pending {
+		return false
+	}
+	x.withdraw = withdraw
+	x.offers++
+	c.marks.And(^uint32(delayed))
+	return true
+}
+
+// claimPending claims a job that is pending, after taking it back from an engine that
+// has sent it ahead.
+func (c *call[In, Out]) claimPending() bool {
+	for {
+		c.mu.Lock()
+		w := c.state.Load()
+		if phaseOf(w) != Pending {
+			c.mu.Unlock()
+			return false
+		}
+		if c.more == nil || c.more.withdraw == nil {
+			claimed := c.claim(tryOf(w), Pending)
+			c.mu.Unlock()
+			return claimed
+		}
+		withdraw, offer := c.more.withdraw, c.more.offers
+		c.mu.Unlock()
+		if !withdraw() {
+			return false
+		}
+		c.mu.Lock()
+		if c.more.offers == offer {
+			c.more.withdraw = nil
+		}
+		c.mu.Unlock()
+	}
 }
 
 // Requeue is for jobs that were to run elsewhere, and did not.
@@ -389,7 +450,7 @@ func (c *call[In, Out]) Cancel(cause error) bool {
 // ErrCancelled and the cause, after those of the tries that it has behind it.
 func (c *call[In, Out]) cancelPending(cause error) bool {
 	w := c.state.Load()
-	if phaseOf(w) != Pending || !c.claim(tryOf(w), Pending) {
+	if !c.claimPending() {
 		return false
 	}
 	err := cause

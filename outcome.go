@@ -78,6 +78,8 @@ type rest struct {
 	done      chan struct{}
 	unwatch   func() bool // of the watch on the job's ctx
 	interrupt func(cause error)
+	withdraw  func() bool     // of a pending job that has been sent ahead
+	offers    uint32          // how often it was
 	now       *strand.Context // of a try after the first
 	runner    strand.ID       // likewise
 	failed    []error         // of the tries so far; whoever has claimed the job

@@ -2,8 +2,8 @@
 // processes and machines: CBOR (RFC 8949), and as they are the values that are bytes
 // already.
 //
-// What is decoded is not trusted: depth and numbers of elements are bounded, text
-// must be UTF-8, and nothing is executed. In an interface, integers come as int64,
+// What is decoded is not trusted: depth and numbers of elements are bounded, and
+// nothing is executed. In an interface, integers come as int64,
 // and maps as map[any]any.
 package wire
 
@@ -41,6 +41,7 @@ var get = sync.OnceValue(func() modes {
 		MaxMapPairs:      maxElements,
 		IntDec:           cbor.IntDecConvertSigned,
 		IndefLength:      cbor.IndefLengthForbidden,
+		UTF8:             cbor.UTF8DecodeInvalid, // a Go string holds any bytes
 	}.DecMode()
 	if err != nil {
 		panic("tristrand: bug: " + err.Error())

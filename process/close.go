@@ -1,0 +1,296 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// Close refuses new jobs and waits until those accepted are done, tries that are still
+// to come included, and the workers have ended. When ctx ends first it drops what is
+// queued, asks what runs to stop, waits for Grace, kills the workers with all that they
+// have started, and returns a *tristrand.CloseError that names the jobs that were left.
+// Called again Close waits for the first call and returns the same.
+func (p *Pool) Close(ctx context.Context) error {
+	if err := p.init(); err != nil {
+		return nil //nolint:nilerr // nothing was accepted
+	}
+	p.mu.Lock()
+	if p.closer {
+		return p.closedBefore(ctx) // unlocks
+	}
+	p.closer = true
+	p.mu.Unlock()
+	p.refuse()
+	err := p.drain(ctx)
+	p.tasks.Wait()
+	p.mu.Lock()
+	p.closed, p.closeErr = true, err
+	for _, x := range p.watches {
+		x.stop()
+	}
+	clear(p.watches)
+	others := p.closers
+	p.closers = nil
+	p.mu.Unlock()
+	for _, w := range others {
+		w.Grant()
+	}
+	unlist(p)
+	return err
+}
+
+// closedBefore waits for the first Close and returns its answer. It is called with mu
+// held and unlocks it.
+func (p *Pool) closedBefore(ctx context.Context) error {
+	if !p.closed {
+		w := strand.Current(ctx).NewWait()
+		p.closers = append(p.closers, w)
+		p.mu.Unlock()
+		if err := w.Park(ctx, ending{p, "the close of "}); err != nil {
+			return err
+		}
+		p.mu.Lock()
+	}
+	defer p.mu.Unlock()
+	return p.closeErr
+}
+
+// ending is what a Close waits for; it is brought about by other processes.
+type ending struct {
+	p    *Pool
+	what string
+}
+
+func (e ending) String() string { return e.what + e.p.String() }
+
+func (e ending) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
+
+// refuse makes every Submit fail from now on, and lets workers that have nothing to do
+// end.
+func (p *Pool) refuse() {
+	p.mu.Lock()
+	p.closing = true
+	for it, timer := range p.delayed { // those that nobody waits for any more
+		if isOver(it.job) {
+			timer.Stop()
+			delete(p.delayed, it)
+			p.stats.Cancelled++
+			it.drop()
+		}
+	}
+	putters := p.putters
+	p.putters = nil
+	waits := p.over()
+	p.mu.Unlock()
+	for _, n := range putters {
+		n.w.Grant()
+	}
+	for _, w := range waits {
+		w.Grant()
+	}
+}
+
+// over lets the workers end if the pool is closing and nothing is left, and returns
+// those who wait for them, once they are gone. The caller holds mu.
+func (p *Pool) over() []strand.Wait {
+	if !p.closing && p.broken == nil || p.queue.Len() > 0 || len(p.delayed) > 0 || p.held > 0 {
+		return nil
+	}
+	if p.restart != nil && p.restart.Stop() {
+		p.restart = nil
+	}
+	for w := range p.workers {
+		w.retireNow()
+	}
+	if !p.finished() {
+		return nil
+	}
+	waits := p.waits
+	p.waits = nil
+	return waits
+}
+
+// retireNow is retire for a worker in any state.
+func (w *worker) retireNow() {
+	switch w.state {
+	case starting:
+		w.state = retired
+		if w.child != nil {
+			kill(w.child)
+		}
+	case ready:
+		w.retire()
+	case retired, gone:
+	}
+}
+
+// finished reports whether nothing is left to do and nobody to do it.
+func (p *Pool) finished() bool {
+	return len(p.workers) == 0 && p.queue.Len() == 0 && len(p.delayed) == 0 && p.held == 0
+}
+
+// drain waits until all is done or ctx ends.
+func (p *Pool) drain(ctx context.Context) error {
+	err := p.waitEmpty(ctx)
+	if err == nil {
+		return nil
+	}
+	left := p.stop(tristrand.ErrCancelled)
+	grace := p.Grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	if grace > 0 {
+		bounded, cancel := strand.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		_ = p.waitEmpty(bounded)
+	}
+	p.killAll()
+	_ = p.waitEmpty(context.WithoutCancel(ctx))
+	if len(left) == 0 {
+		return nil
+	}
+	return &tristrand.CloseError{Left: left, Err: err}
+}
+
+// waitEmpty waits until no worker is left.
+func (p *Pool) waitEmpty(ctx context.Context) error {
+	s := strand.Enter(ctx, strand.Op{Verb: "close", On: p, Write: true})
+	p.mu.Lock()
+	if p.finished() {
+		p.mu.Unlock()
+		return nil
+	}
+	if err := strand.Err(ctx); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	w := s.NewWait()
+	p.waits = append(p.waits, w)
+	p.mu.Unlock()
+	return w.Park(ctx, ending{p, "the end of the jobs of "})
+}
+
+// killAll kills the workers. Their jobs fail with what they were told to stop for.
+func (p *Pool) killAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.workers {
+		if w.child != nil {
+			kill(w.child)
+		}
+	}
+}
+
+// stop drops what is queued and asks what runs to stop. It returns their names.
+func (p *Pool) stop(cause error) []string {
+	p.mu.Lock()
+	dropped := p.drop()
+	p.stats.Cancelled += uint64(len(dropped))
+	var names []string
+	for w := range p.workers {
+		for _, it := range w.slots {
+			if it != nil && !isOver(it.job) {
+				names = append(names, it.job.ID())
+				p.stopJob(it, cause)
+			}
+		}
+	}
+	waits := p.over()
+	p.mu.Unlock()
+	for _, it := range dropped {
+		names = append(names, it.job.ID())
+		it.job.Cancel(cause)
+		it.drop()
+	}
+	for _, w := range waits {
+		w.Grant()
+	}
+	slices.Sort(names)
+	return names
+}
+
+// drop empties the queue and what waits for another try. The caller holds mu.
+func (p *Pool) drop() []*item {
+	var all []*item
+	for p.queue.Len() > 0 {
+		all = append(all, p.queue.Pop())
+	}
+	for it, timer := range p.delayed {
+		timer.Stop()
+		all = append(all, it)
+	}
+	clear(p.delayed)
+	return all
+}
+
+// Terminate refuses new jobs, drops what is queued, kills the workers with all that
+// they have started, and returns without waiting until they are reaped, which Close
+// does. What ran fails with tristrand.ErrCancelled.
+func (p *Pool) Terminate() error {
+	if err := p.init(); err != nil {
+		return nil //nolint:nilerr // nothing was accepted
+	}
+	p.refuse()
+	p.mu.Lock()
+	for w := range p.workers {
+		for _, it := range w.slots {
+			if it != nil && it.cause == nil {
+				it.cause = errTerminated
+			}
+		}
+	}
+	p.mu.Unlock()
+	p.stop(errTerminated)
+	p.killAll()
+	return nil
+}
+
+// breakDown fails everything that waits, because workers cannot be made.
+func (p *Pool) breakDown(err error) {
+	p.mu.Lock()
+	if p.broken != nil {
+		p.mu.Unlock()
+		return
+	}
+	p.broken = err
+	if p.restart != nil && p.restart.Stop() {
+		p.restart = nil
+	}
+	items, putters := p.drop(), p.putters
+	p.putters = nil
+	p.stats.Failed += uint64(len(items))
+	waits := p.over()
+	p.mu.Unlock()
+	tristrand.Report(context.Background(), err)
+	for _, it := range items {
+		it.job.Finish(nil, err)
+		it.drop()
+	}
+	for _, n := range putters {
+		n.w.Grant()
+	}
+	for _, w := range waits {
+		w.Grant()
+	}
+}
+
+// errTerminated is the outcome of the jobs that Terminate dropped.
+var errTerminated = terminatedError{}
+
+type terminatedError struct{}
+
+func (terminatedError) Error() string   { return "process: the pool was terminated" }
+func (terminatedError) Unwrap() []error { return []error{tristrand.ErrCancelled, tristrand.ErrClosed} }
+
+// closeAtEnd closes a pool that nobody has closed.
+func (p *Pool) closeAtEnd(ctx context.Context) error {
+	if err := p.Close(ctx); err != nil {
+		return fmt.Errorf("process: closing %v, which nobody closed: %w", p, err)
+	}
+	return nil
+}

@@ -1,0 +1,362 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/child"
+	"github.com/tristrand/tristrand/internal/ring"
+	"github.com/tristrand/tristrand/internal/segment"
+	"github.com/tristrand/tristrand/shm"
+)
+
+// What a worker is doing, as the pool sees it.
+type workerState int
+
+const (
+	starting workerState = iota // it has not said hello
+	ready
+	retired // it gets no more jobs, and ends when it has none
+	gone    // its process is dead
+)
+
+// A worker is a process of a pool.
+type worker struct {
+	p     *Pool
+	name  string
+	child *child.Child
+	post  *post
+	out   outbox
+	came  *arrivals
+	lane  *segment.Segment
+	mem   []byte
+
+	jobs    *ring.Producer // used under the pool's mu
+	results *ring.Consumer // used by the reader
+	dead    atomic.Bool    // the process is; what it wrote is there still
+	readers sync.WaitGroup
+
+	// Guarded by the pool's mu.
+	state   workerState
+	slots   [slots]*item
+	vacant  uint32
+	held    int
+	given   uint64 // jobs sent
+	done    uint64 // jobs that have come back
+	checked uint64 // done, when last looked at
+	numbers map[string]uint32
+	why     error // why it was killed, if the pool did it
+}
+
+// staff starts workers until there are enough. The caller holds mu.
+func (p *Pool) staff() {
+	for len(p.workers) < p.most && p.restart == nil && p.broken == nil {
+		if p.closing && p.finished() {
+			return
+		}
+		w := &worker{
+			p: p, name: fmt.Sprintf("%s-%d", p.Name, p.nextID), vacant: ^uint32(0),
+			numbers: make(map[string]uint32), came: newArrivals(),
+		}
+		cpus := []int(nil)
+		if len(p.CPUs) > 0 {
+			cpus = p.CPUs[p.nextID%len(p.CPUs)]
+		}
+		p.nextID++
+		p.workers[w] = struct{}{}
+		p.tasks.Add(1)
+		go func() {
+			defer p.tasks.Done()
+			w.live(cpus)
+		}()
+	}
+}
+
+// live is the life of a worker, from its start until it has been reaped.
+func (w *worker) live(cpus []int) {
+	err := w.launch(cpus)
+	if err != nil {
+		w.bury(fmt.Errorf("process: %v cannot start worker %s: %w", w.p, w.name, err), nil)
+		return
+	}
+	w.readers.Go(w.readNotes)
+	w.readers.Go(w.readResults)
+	w.readers.Go(w.out.send)
+	<-w.child.Done()
+	w.dead.Store(true)
+	w.results.Stop() // reads what is left, and returns
+	w.out.close()
+	_ = w.post.conn.Close() // ends readNotes; nothing can come any more
+	w.readers.Wait()
+	w.came.close()
+	exit := w.child.Exit()
+	shm.ProcessDied(exit.PID) // before anybody hears of it, so that its locks are free
+	w.bury(nil, exitErrorOf(w.name, exit))
+	w.lane.Release()
+}
+
+// launch starts the process and gives it its lane.
+func (w *worker) launch(cpus []int) error {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = theirs.Close() }()
+	if w.post, err = newPost(ours); err != nil {
+		return err
+	}
+	w.out.init(w.post)
+	made := make(chan error, 1)
+	go func() { // beside the start of the process, which takes longer
+		var err error
+		w.lane, err = newLaneSegment(w.name)
+		made <- err
+	}()
+	p := w.p
+	c, err := startChild(context.Background(), child.Spec{
+		Name: w.name, Env: p.Env, Dir: p.Dir, MemoryLimitBytes: p.MemoryLimitBytes, CPUs: cpus,
+	}, theirs, p.Stdout, p.Stderr)
+	if laneErr := <-made; laneErr != nil || err != nil {
+		if err == nil {
+			kill(c)
+			<-c.Done()
+		}
+		if laneErr == nil {
+			w.lane.Release()
+		}
+		_ = w.post.conn.Close()
+		return errors.Join(err, laneErr)
+	}
+	w.mem = w.lane.Bytes()
+	w.jobs = ring.NewProducer(jobRing(w.mem))
+	w.results = ring.NewConsumer(resultRing(w.mem))
+	p.mu.Lock()
+	w.child = c
+	unused := w.state == retired // closed meanwhile
+	p.mu.Unlock()
+	if unused {
+		kill(c)
+	}
+	w.configure()
+	return nil
+}
+
+// configure tells the worker who it is.
+func (w *worker) configure() {
+	p := w.p
+	cfg := &config{Name: w.name, Kind: kindWorker}
+	if p.MemoryLimitBytes > 0 {
+		cfg.Sample = memorySample
+	}
+	w.out.segment(w.lane, noteLane)
+	if p.first != nil {
+		cfg.Task, cfg.Input = p.Init.Task(), p.first.reference()
+		cfg.Raw, cfg.Placed = p.first.raw, p.first.seg != nil
+		if err := w.out.load(p.first); err != nil {
+			w.kill(err)
+		}
+	}
+	w.out.put(note{Op: noteConfig, Config: cfg}, nil)
+}
+
+// readNotes acts on what the worker says beside its results.
+func (w *worker) readNotes() {
+	buf, rights := make([]byte, maxNote), make([]byte, rightsBytes)
+	for {
+		n, fd, err := w.post.receive(buf, rights)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !w.dead.Load() {
+				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
+			}
+			return
+		}
+		if err := w.act(n, fd); err != nil {
+			w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
+			return
+		}
+	}
+}
+
+func (w *worker) act(n note, fd int) error {
+	switch n.Op {
+	case noteSegment, noteFile, noteForget:
+		return w.came.take(n, fd)
+	}
+	closeFD(fd)
+	switch n.Op {
+	case noteHello:
+		w.hello(n)
+	case noteMemory:
+		w.sample(int64(n.N))
+	default:
+		return fmt.Errorf("a note of unknown kind %d: %w", n.Op, errFrame)
+	}
+	return nil
+}
+
+// hello is that the worker is ready, or that its Init failed.
+func (w *worker) hello(n note) {
+	p := w.p
+	if n.Fault != nil {
+		p.breakDown(fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, n.Fault.err()))
+		return
+	}
+	p.mu.Lock()
+	if w.state == starting {
+		w.state = ready
+		p.failures = 0
+		p.feed(w)
+	}
+	p.mu.Unlock()
+	w.jobs.Wake()
+}
+
+// sample looks at how much memory the worker has.
+func (w *worker) sample(bytes int64) {
+	p := w.p
+	if p.MemoryLimitBytes == 0 || bytes <= p.MemoryLimitBytes {
+		return
+	}
+	w.kill(&memoryError{worker: w.name, bytes: bytes, limit: p.MemoryLimitBytes})
+}
+
+// kill ends the worker's process, and all that it has started.
+func (w *worker) kill(why error) {
+	w.p.mu.Lock()
+	if w.why == nil {
+		w.why = why
+	}
+	w.p.mu.Unlock()
+	kill(w.child)
+}
+
+// spoilt is that the worker has written into the lane what cannot be. The caller holds
+// mu.
+func (w *worker) spoilt(err error) {
+	if w.why == nil {
+		w.why = fmt.Errorf("process: worker %s: %w", w.name, err)
+	}
+	w.state = retired
+	kill(w.child)
+}
+
+// retire lets a worker end when it has done what it has. The caller holds mu.
+func (w *worker) retire() {
+	if w.state == ready {
+		w.state = retired
+		w.out.put(note{Op: noteStop}, nil)
+	}
+}
+
+// bury accounts for a worker that is no more: its jobs have failed, or have not begun
+// and wait again.
+func (w *worker) bury(startErr error, exit *ExitError) {
+	p := w.p
+	var died []*item
+	var causes []error
+	var begun []int
+	p.mu.Lock()
+	was := w.state
+	w.state = gone
+	delete(p.workers, w)
+	for {
+		it := w.takeBack() // the last first, so that they keep their order
+		if it == nil {
+			break
+		}
+		p.queue.Return(it)
+	}
+	for _, it := range w.slots {
+		if it == nil {
+			continue
+		}
+		p.start(it)
+		cause := it.cause
+		switch {
+		case cause != nil:
+			cause = stopped(cause)
+		default:
+			cause = w.crash(exit)
+		}
+		begun = append(begun, int(begunAt(w.mem, it.slot).Load()))
+		w.release(it)
+		died, causes = append(died, it), append(causes, cause)
+	}
+	switch {
+	case was == starting && !p.closing:
+		p.failed(startErr, w.crash(exit))
+	case was != retired || w.why != nil:
+		p.stats.Restarts++
+	}
+	p.mu.Unlock()
+	for i, it := range died {
+		if it.parts == nil {
+			p.settle(it, nil, causes[i])
+			continue
+		}
+		afterDeath(it.parts, begun[i], it.inputs, causes[i])
+		p.settle(it, it.parts, causes[i])
+	}
+	p.mu.Lock()
+	p.replace()
+}
+
+// crash returns why the jobs of a dead worker failed.
+func (w *worker) crash(exit *ExitError) error {
+	switch {
+	case exit == nil:
+		return w.why
+	case w.why != nil:
+		exit.Reason = w.why.Error()
+		var m *memoryError
+		exit.OutOfMemory = exit.OutOfMemory || errors.As(w.why, &m)
+	}
+	return exit
+}
+
+// failed is that a worker could not be started. After some of those, one after
+// another, the pool is broken. The caller holds mu.
+func (p *Pool) failed(startErr, exit error) {
+	const most = 5
+	if startErr == nil {
+		startErr = fmt.Errorf("process: %v: a worker died before it was ready: %w", p, exit)
+	}
+	p.failures++
+	if p.failures >= most {
+		err := fmt.Errorf("%w: %v is broken: %d starts failed, the last one: %w", tristrand.ErrClosed, p, p.failures, startErr)
+		p.tasks.Add(1)
+		go func() {
+			defer p.tasks.Done()
+			p.breakDown(err)
+		}()
+		return
+	}
+	if p.restart == nil {
+		p.restart = time.AfterFunc(10*time.Millisecond<<p.failures, func() {
+			p.mu.Lock()
+			p.restart = nil
+			p.staff()
+			p.mu.Unlock()
+		})
+	}
+}
+
+// replace starts workers in place of those that are gone, if there is something for
+// them to do, and tells those who wait for the last one. It is called with mu held and
+// unlocks it.
+func (p *Pool) replace() {
+	if !p.closing || p.queue.Len() > 0 || len(p.delayed) > 0 {
+		p.staff()
+	}
+	waits := p.over()
+	p.mu.Unlock()
+	for _, w := range waits {
+		w.Grant()
+	}
+}
