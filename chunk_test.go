@@ -196,6 +196,24 @@ func TestMapCrossesAgain(t *testing.T) {
 	}
 }
 
+// What another try would not cure is not tried again, in a chunk neither.
+func TestMapPermanentInAChunk(t *testing.T) {
+	ctx := asStrand(t)
+	pool := newPool(t, 2, 8)
+	var tries atomic.Int32
+	task := tristrand.Func(func(_ context.Context, n int) (int, error) {
+		if n != 1 {
+			return n, nil
+		}
+		tries.Add(1)
+		return 0, tristrand.Permanent(errOwn)
+	})
+	got, errs := mapped(t, ctx, task.Map, pool, []int{0, 1, 2}, tristrand.Chunk(3), tristrand.Retries(3))
+	if got != "0x2" || !errors.Is(errs[0], errOwn) || tries.Load() != 1 {
+		t.Errorf("Map yields %q, with the errors %v, after %d tries", got, errs, tries.Load())
+	}
+}
+
 // TestMapGoexitInAChunk is about an engine of this process.
 func TestMapGoexitInAChunk(t *testing.T) {
 	ctx := asStrand(t)
