@@ -171,7 +171,7 @@ func (a *actor) murder() {
 }
 
 // until polls for what must come about.
-func until(t *testing.T, what string, cond func() bool) {
+func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for began := time.Now(); !cond(); time.Sleep(100 * time.Microsecond) {
 		if time.Since(began) > 30*time.Second {

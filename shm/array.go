@@ -216,6 +216,7 @@ func (a *Array[T]) Carry(p *parcel.Parcel) error {
 		return err
 	}
 	defer r.mu.RUnlock()
+	r.done.Stop() // as for the lock: it may be on its way when nothing here refers to it
 	p.Segment(r.seg)
 	return r.lock.Carry(p)
 }

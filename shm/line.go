@@ -411,6 +411,7 @@ func (q *line) carry(p *parcel.Parcel) error {
 		return err
 	}
 	defer q.mu.Unlock()
+	q.done.Stop() // as for the object: it may be on its way when nothing here refers to it
 	p.Segment(q.seg)
 	return q.obj.Carry(p)
 }

@@ -30,6 +30,7 @@ var parts = map[string]part{
 	"drain": drainPart,
 	"echo":  echoPart,
 	"relay": relayPart,
+	"serve": servePart,
 	"sink":  sinkPart,
 	"tally": tallyPart,
 	"act":   actPart,

@@ -182,6 +182,7 @@ func (r *register) carry(p *parcel.Parcel) error {
 	}
 	defer r.mu.Unlock()
 	if r.seg != nil {
+		r.done.Stop() // as for the object: it may be on its way when nothing here refers to it
 		p.Segment(r.seg)
 	}
 	return r.obj.Carry(p)
