@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,16 @@ import (
 	"github.com/tristrand/tristrand/strand"
 )
 
+// primitiveParts are those of the tests of the primitives.
+var primitiveParts = map[string]part{
+	"act":     actPart,
+	"hand":    handPart,
+	"storm":   stormPart,
+	"count":   countPart,
+	"ordered": orderedPart,
+	"history": historyPart,
+}
+
 // A kit is what the processes of a test share.
 type kit struct {
 	A, B, C *shm.Lock
@@ -31,7 +42,7 @@ type kit struct {
 	N       int
 }
 
-func newKit(t *testing.T) *kit {
+func newKit(t testing.TB) *kit {
 	t.Helper()
 	k := &kit{
 		A: must(shm.NewLock("a")), B: must(shm.NewLock("b")), C: must(shm.NewLock("c")), R: must(shm.NewRLock("r")),
@@ -52,6 +63,10 @@ func newKit(t *testing.T) *kit {
 // do does what a line says: a verb and an object.
 func (k *kit) do(ctx context.Context, line string) error {
 	verb, object, _ := strings.Cut(line, " ")
+	if verb == "die" { // in the middle of something
+		die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
+		map[string]func(func()){"a": k.A.Die, "r": k.R.Die, "making": k.A.DieMaking, "sem": k.Sem.Die, "event": k.Event.Die, "barrier": k.Barrier.Die}[object](die)
+	}
 	switch object {
 	case "event":
 		return map[string]func(context.Context) error{"wait": k.Event.Wait, "set": k.Event.Set, "clear": k.Event.Clear}[verb](ctx)
@@ -75,6 +90,10 @@ func (k *kit) do(ctx context.Context, line string) error {
 		return l.Acquire(ctx)
 	case "try":
 		return l.TryAcquire(ctx)
+	case "shortly":
+		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		return l.Acquire(short)
 	case "recover":
 		return l.Recover(ctx)
 	default:
@@ -202,4 +221,14 @@ func is(t *testing.T, err, want error, what string) {
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
+}
+
+// threads returns how many threads this process has.
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
 }

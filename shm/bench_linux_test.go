@@ -11,8 +11,6 @@ import (
 )
 
 func BenchmarkUncontended(b *testing.B) {
-	ctx, end := strand.Adopt(context.Background(), "bench")
-	defer end()
 	b.Run("lock=sync", func(b *testing.B) {
 		var mu sync.Mutex
 		for b.Loop() {
@@ -21,6 +19,8 @@ func BenchmarkUncontended(b *testing.B) {
 		}
 	})
 	b.Run("lock=local", func(b *testing.B) {
+		ctx, end := strand.Adopt(context.Background(), "bench")
+		defer end()
 		var l local.Lock
 		for b.Loop() {
 			_ = l.Acquire(ctx)
@@ -28,6 +28,8 @@ func BenchmarkUncontended(b *testing.B) {
 		}
 	})
 	b.Run("lock=shm", func(b *testing.B) {
+		ctx, end := strand.Adopt(context.Background(), "bench")
+		defer end()
 		l := must(shm.NewLock("bench"))
 		b.ReportAllocs()
 		for b.Loop() {
@@ -37,6 +39,8 @@ func BenchmarkUncontended(b *testing.B) {
 		}
 	})
 	b.Run("lock=shm.Semaphore", func(b *testing.B) {
+		ctx, end := strand.Adopt(context.Background(), "bench")
+		defer end()
 		l := must(shm.NewSemaphore("bench", 1))
 		b.ReportAllocs()
 		for b.Loop() {

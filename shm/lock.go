@@ -71,6 +71,29 @@ func (l *locker) take(s *strand.Strand, place int32) bool {
 	return true
 }
 
+// release gives the lock up if its holder is the caller, under the Go runtime, at
+// the first level, and nobody waits. It is the fast path.
+func (l *locker) release() bool {
+	c := l.cell.Load()
+	if c == nil {
+		return false
+	}
+	w := c.word.Load()
+	if w&(flags|transit) != 0 || c.depth.Load() != 0 {
+		return false
+	}
+	s := l.a.seats[seatIn(w)&(maxSeats-1)].strand.Load()
+	if s == nil || !s.Mine() || s.Scheduler() != nil {
+		return false
+	}
+	l.a.shadow.release(l.unit)
+	if !c.word.CompareAndSwap(w, 0) {
+		return false
+	}
+	s.Held(-1)
+	return true
+}
+
 // Acquire waits until the caller holds the lock; see tristrand.Locker.
 //
 //go:noinline
@@ -122,12 +145,12 @@ func (l *Lock) Recover(ctx context.Context) error {
 // Release gives the lock up. It returns ErrNotHeld, and changes nothing, when
 // the calling goroutine does not hold it. ctx may have ended.
 func (l *Lock) Release(context.Context) error {
+	if l.release() {
+		return nil
+	}
 	m, err := l.mutex("lock")
 	if err != nil {
 		return err
-	}
-	if m.quickFree() {
-		return nil
 	}
 	s, err := m.holder(l)
 	if err != nil {

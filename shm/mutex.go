@@ -246,25 +246,6 @@ func (m mutex) arrive(t *waiter, claim uint64) {
 	}
 }
 
-// quickFree gives the lock up if its holder is the caller, under the Go runtime,
-// and nobody waits.
-func (m mutex) quickFree() bool {
-	w := m.cell.word.Load()
-	if w&(flags|transit) != 0 {
-		return false
-	}
-	s := m.a.seats[seatIn(w)&(maxSeats-1)].strand.Load()
-	if s == nil || !s.Mine() || s.Scheduler() != nil {
-		return false
-	}
-	m.a.shadow.release(m.unit)
-	if !m.cell.word.CompareAndSwap(w, 0) {
-		return false
-	}
-	s.Held(-1)
-	return true
-}
-
 // free gives the lock up; the caller is its holder, s.
 func (m mutex) free(s *strand.Strand) {
 	s.Held(-1)

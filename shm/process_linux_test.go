@@ -33,8 +33,6 @@ var parts = map[string]part{
 	"serve": servePart,
 	"sink":  sinkPart,
 	"tally": tallyPart,
-	"act":   actPart,
-	"count": countPart,
 }
 
 const partVariable = "TRISTRAND_SHM_PART"
@@ -49,6 +47,9 @@ func TestMain(m *testing.M) {
 // playPart runs the part that this process was started for.
 func playPart(name string) {
 	play, ok := parts[name]
+	if !ok {
+		play, ok = primitiveParts[name]
+	}
 	if !ok {
 		fmt.Fprintf(os.Stderr, "no part is called %q\n", name)
 		os.Exit(2)

@@ -104,12 +104,12 @@ func (l *RLock) again(s *strand.Strand) bool {
 // ErrNotHeld, and changes nothing, when the calling goroutine does not hold it.
 // ctx may have ended.
 func (l *RLock) Release(context.Context) error {
+	if l.release() {
+		return nil
+	}
 	m, err := l.mutex("rlock")
 	if err != nil {
 		return err
-	}
-	if m.cell.depth.Load() == 0 && m.quickFree() {
-		return nil
 	}
 	s, err := m.holder(l)
 	if err != nil {

@@ -1,0 +1,57 @@
+package shm
+
+// Die calls die while this process holds the guard of a semaphore that it has
+// just been acquiring, for tests of what is left then.
+func (m *Semaphore) Die(die func()) {
+	c := semaphoreAt(m.a, m.unit)
+	c.guard.lock(m.a)
+	c.hold(m.a)
+	die()
+}
+
+// Die calls die in the middle of the last party's arrival: parties that were told
+// have passed, the others have not been told.
+func (b *Barrier) Die(die func()) {
+	c := barrierAt(b.a, b.unit)
+	c.guard.lock(b.a)
+	c.passing.Store(c.round.Load())
+	c.arrived.Store(0)
+	c.round.Add(1)
+	die()
+}
+
+// Die calls die after the word of an event was set and before anyone was told.
+func (e *Event) Die(die func()) {
+	eventAt(e.a, e.unit).word.Store(1<<eventShift | eventSet)
+	die()
+}
+
+// Die calls die when the lock, which this process holds, has been promised to the
+// first waiter, who was not told.
+func (l *Lock) Die(die func()) {
+	m, err := l.mutex("lock")
+	if err != nil {
+		panic(err)
+	}
+	f, _ := m.a.first(m.unit, 0)
+	m.cell.word.Store(transitWord(f.i, f.number))
+	die()
+}
+
+// Die calls die with the first waiter granted and not woken.
+func (l *RLock) Die(die func()) {
+	m, err := l.mutex("lock")
+	if err != nil {
+		panic(err)
+	}
+	f, _ := m.a.first(m.unit, 0)
+	m.cell.word.Store(transitWord(f.i, f.number))
+	m.a.mem.spots[f.i].state.Store(f.number<<numberShift | uint32(passed))
+	die()
+}
+
+// DieMaking calls die while this process looks for room in the arena of l.
+func (l *Lock) DieMaking(die func()) {
+	l.a.mem.head.alloc.lock(l.a)
+	die()
+}
