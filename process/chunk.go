@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync/atomic"
@@ -20,19 +19,72 @@ import (
 const (
 	chunkTime = 2 * time.Millisecond
 	maxChunk  = 1 << 14
-	flushTime = 20 * time.Microsecond // the outcomes of inputs are not kept back longer, while others run
 )
 
 // Chunking makes Map send inputs in chunks that take about 2 ms, when they are quick.
-// A worker that dies in the middle of one fails the input that it was at; of those that
-// it had done in the last 20 µs the outcome may be lost: they fail with
-// tristrand.ErrOutcomeUnknown.
+// A worker that dies in the middle of one fails the input that it was at: what it had
+// done is known, and the rest goes to another.
 func (p *Pool) Chunking() (target time.Duration, most int) { return chunkTime, maxChunk }
 
-// begunAt returns the word that says how many inputs of the chunk in a slot have come
-// to their end.
-func begunAt(mem []byte, slot int) *atomic.Uint32 {
-	return (*atomic.Uint32)(unsafe.Pointer(&mem[1024+slot*4]))
+// A journal is memory of the lane in which a worker keeps the values of the chunk that
+// it runs, encoded, until it sends them: so what it had done is known when it dies. One
+// word says how many values there are, which is the first, and how long they are.
+const (
+	journalAt    = 4096
+	journalBytes = 32 << 10
+
+	lenBits   = 20
+	countBits = 20
+)
+
+type journal struct {
+	word *atomic.Uint64
+	data []byte
+}
+
+func journalOf(mem []byte) journal {
+	return journal{(*atomic.Uint64)(unsafe.Pointer(&mem[2048])), mem[journalAt : journalAt+journalBytes]}
+}
+
+// reset empties the journal; the next value is that of the input numbered first.
+func (j journal) reset(first int) { j.word.Store(uint64(first) << (lenBits + countBits)) }
+
+func (j journal) state() (first, count, n int) {
+	w := j.word.Load()
+	return int(w >> (lenBits + countBits)), int(w >> lenBits & (1<<countBits - 1)), int(w & (1<<lenBits - 1))
+}
+
+// add appends a value, and returns false if there is no room for it.
+func (j journal) add(b []byte) bool {
+	first, count, n := j.state()
+	if n+len(b) > len(j.data) || count+1 >= 1<<countBits {
+		return false
+	}
+	copy(j.data[n:], b)
+	j.word.Store(uint64(first)<<(lenBits+countBits) | uint64(count+1)<<lenBits | uint64(n+len(b)))
+	return true
+}
+
+// outcomes returns the values as encodeOutcomes would write them, copied, and the
+// number of the first.
+func (j journal) outcomes(buf *bytes.Buffer) (first, count int) {
+	first, count, n := j.state()
+	at := buf.Len()
+	buf.Write(make([]byte, 4))
+	buf.Write(arrayHead(count))
+	buf.Write(j.data[:min(n, len(j.data))])
+	binary.LittleEndian.PutUint32(buf.Bytes()[at:], uint32(buf.Len()-at-4))
+	buf.Write(arrayHead(0))
+	return first, count
+}
+
+// arrayHead returns how a CBOR array of n elements begins.
+func arrayHead(n int) []byte {
+	const array = 4 << 5
+	if n < 24 {
+		return []byte{array | byte(n)}
+	}
+	return binary.BigEndian.AppendUint32([]byte{array | 26}, uint32(n))
 }
 
 // A lost input is one that failed, as it crosses.
@@ -119,23 +171,38 @@ func isChunk(j tristrand.Job) (tristrand.Outcomes, int) {
 // A chunkCtx is the ctx of a chunk in a worker, which tells the pool of its progress.
 type chunkCtx struct {
 	context.Context
-	v    *server
-	f    *jobFrame
-	out  tristrand.Outcomes
-	told int       // outcomes that the pool has
-	last time.Time // when it was told
+	v       *server
+	f       *jobFrame
+	journal journal
+	simple  bool // the values go into the journal
+	out     tristrand.Outcomes
+	told    int // outcomes that the pool has
+	failed  int // failures that were told
 }
 
-// Progress notes that one more input is done. What has been kept back for a while goes
-// to the pool before the next one begins, which may take long, or be the end.
-func (c *chunkCtx) Progress(o tristrand.Outcomes) {
-	c.out = o
-	begunAt(c.v.mem, int(c.f.slot)).Store(uint32(o.Len()))
-	now := time.Now()
-	if now.Sub(c.last) < flushTime {
-		return
+func (v *server) newChunk(f *jobFrame) *chunkCtx {
+	c := &chunkCtx{v: v, f: f}
+	if v.mail == nil {
+		c.journal = journalOf(v.mem)
+		c.journal.reset(0)
 	}
-	c.last = now
+	return c
+}
+
+// Progress keeps the outcome of one more input where it survives this process: in the
+// journal, or with the pool.
+func (c *chunkCtx) Progress(o tristrand.Outcomes) {
+	if c.out == nil {
+		c.out = o
+		c.simple = c.v.mail == nil && portable.Plain(reflect.TypeOf(o.Values()).Elem().Elem())
+	}
+	if c.simple && len(o.Failures()) == c.failed {
+		buf := &c.v.scratch
+		buf.Reset()
+		if wire.Encode(buf, o.At(o.Len()-1)) == nil && c.journal.add(buf.Bytes()) {
+			return
+		}
+	}
 	c.tell(o, true, 0)
 }
 
@@ -144,11 +211,13 @@ func (c *chunkCtx) tell(o tristrand.Outcomes, part bool, ran time.Duration) {
 	v := c.v
 	l := &load{body: buffers.Get().(*bytes.Buffer)} //nolint:forcetypeassert // only these are in
 	defer l.drop()
-	err := checkOutputs(o, l)
-	if err == nil {
+	var err error
+	if c.simple && len(o.Failures()) == c.failed && c.all(o) {
+		c.journal.outcomes(l.body)
+	} else if err = checkOutputs(o, l); err == nil {
 		err = encodeOutcomes(l.body, o, c.told)
 	}
-	if err == nil && l.body.Len() > inlineBody {
+	if err == nil && l.body.Len() > inlineBody && shares() {
 		b := l.body
 		l.body = nil
 		defer putBuffer(b)
@@ -163,27 +232,37 @@ func (c *chunkCtx) tell(o tristrand.Outcomes, part bool, ran time.Duration) {
 		}
 		return
 	}
-	c.told = o.Len()
 	r := resultFrame{slot: c.f.slot, ran: ran, seq: c.f.seq, body: l.reference()}
 	if part {
 		r.flags |= flagPart
 	}
 	v.sendBody(&r, l)
+	c.told, c.failed = o.Len(), len(o.Failures())
+	if part && v.mail == nil {
+		c.journal.reset(c.told)
+	}
+}
+
+// all reports whether the journal has all that the pool does not.
+func (c *chunkCtx) all(o tristrand.Outcomes) bool {
+	first, count, _ := c.journal.state()
+	return first == c.told && first+count == o.Len()
 }
 
 // checkOutputs looks for what cannot be sent, and for what goes beside the bytes.
 func checkOutputs(o tristrand.Outcomes, l *load) error {
-	t := reflect.TypeOf(o.Values()).Elem()
-	if plain(t.Elem()) {
+	if portable.Plain(reflect.TypeOf(o.Values()).Elem().Elem()) {
 		return nil
 	}
 	return portable.Pack("output", reflect.ValueOf(o.Values()).Elem().Interface(), &l.extra)
 }
 
-// afterDeath completes the outcomes of a chunk whose worker has died: those of which
-// the worker had said that they were done, but not how, are unknown.
-func afterDeath(o tristrand.Outcomes, begun, most int, err error) {
-	for i := o.Len(); i < min(begun, most-1); i++ {
-		o.Fail(i, errors.Join(tristrand.ErrOutcomeUnknown, err))
+// recover adds to the outcomes of a chunk whose worker has died those that are in its
+// journal.
+func recoverChunk(it *item, mem []byte) {
+	var buf bytes.Buffer
+	first, count := journalOf(mem).outcomes(&buf)
+	if first == it.parts.Len() && count > 0 {
+		_ = decodeOutcomes(buf.Bytes(), it.parts, it.inputs) // what cannot be read is not known
 	}
 }

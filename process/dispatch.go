@@ -140,7 +140,11 @@ func (w *worker) give(it *item) bool {
 	if !known {
 		w.numbers[it.job.Task()] = number
 	}
-	claimAt(w.mem, it.slot).Store(claimWord(it.seq, claimOffered))
+	claim := uint32(claimOffered)
+	if w.mail != nil {
+		claim = claimTaken // nobody can take it back
+	}
+	claimAt(w.mem, it.slot).Store(claimWord(it.seq, claim))
 	f.write(room)
 	w.jobs.Commit(f.size())
 	p.observe(it)
@@ -322,6 +326,9 @@ func (p *Pool) learn(ran time.Duration) {
 		p.typical = ran
 	} else {
 		p.typical += (ran - p.typical) / smoothing
+	}
+	if !shares() {
+		return
 	}
 	p.depth = int(min(small/max(p.typical, 1), maxAhead))
 	p.depth = max(p.depth, 1)

@@ -45,7 +45,15 @@
 //
 // # Platforms
 //
-//	                                     linux  darwin, windows
-//	Pool, Start                          yes    errors.ErrUnsupported
-//	shared memory (package shm)          yes    shm.ErrUnsupported
+//	                                     linux   darwin  windows
+//	Pool, Start                          yes     yes     yes
+//	how jobs travel                      rings   pipes   pipes
+//	package shm, Bytes, Parcel           yes     no      no
+//	Pipe                                 yes     within one process
+//	jobs sent ahead                      yes     no      no
+//	SIGTERM before SIGKILL               yes     yes     no
+//	CPUs, Process.Stopped                yes     no      no
+//
+// What is missing is an error that is errors.ErrUnsupported. A sandbox that forbids
+// shared memory makes Linux like darwin. Only Linux is tested.
 package process

@@ -99,23 +99,23 @@ func (it *item) drop() {
 func (l *load) pack(name string, v any) error {
 	if b, ok := wire.Raw(v); ok {
 		l.raw = true
-		if len(b) > inlineBody {
+		if len(b) > inlineBody && shares() {
 			return l.place(b)
 		}
 		l.body = buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
 		l.body.Write(b)
 		return nil
 	}
-	if t := reflect.TypeOf(v).Elem(); !plain(t) {
+	if !portable.Plain(reflect.TypeOf(v).Elem()) {
 		if err := portable.Pack(name, reflect.ValueOf(v).Elem().Interface(), &l.extra); err != nil {
-			return fmt.Errorf("%w", err)
+			return err
 		}
 	}
 	l.body = buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
 	if err := wire.Encode(l.body, v); err != nil {
 		return fmt.Errorf("the %s %w", name, err)
 	}
-	if l.body.Len() > inlineBody {
+	if l.body.Len() > inlineBody && shares() {
 		b := l.body
 		l.body = nil
 		defer putBuffer(b)
@@ -127,18 +127,6 @@ func (l *load) pack(name string, v any) error {
 // inlineBody is the longest body that fits into a frame with all that may stand
 // before it.
 var inlineBody = inline - jobHead - 512
-
-// plain reports whether a type is one that has nothing to look for.
-func plain(t reflect.Type) bool {
-	switch t.Kind() { //nolint:exhaustive // the others are looked at
-	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64,
-		reflect.Float32, reflect.Float64, reflect.String:
-		return true
-	default:
-		return false
-	}
-}
 
 // place puts a body that no frame takes into a segment.
 func (l *load) place(b []byte) error {

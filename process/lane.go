@@ -13,13 +13,14 @@ import (
 // ring of results, and a claim for each slot. What is in it is the worker's to spoil,
 // and nobody else's.
 //
-//	0     the claims, one word for each slot
-//	4096  the ring of jobs
-//	…     the ring of results
+//	0      the claims, one word for each slot, and at 2048 the journal's word
+//	4096   the journal
+//	36864  the ring of jobs
+//	…      the ring of results
 const (
 	slots     = 32       // jobs that a worker may have, one running and the others next
 	laneData  = 64 << 10 // of each ring
-	claimsEnd = 4096
+	claimsEnd = journalAt + journalBytes
 )
 
 // inline is the longest frame; longer bodies go into segments of their own.

@@ -11,7 +11,7 @@ import (
 // does not wait for the other side to read. What it holds is bounded by the jobs that
 // the other side has.
 type outbox struct {
-	post   *post
+	post   post
 	mu     sync.Mutex
 	some   *sync.Cond
 	notes  []outgoing
@@ -35,7 +35,7 @@ func (o *outgoing) drop() {
 	}
 }
 
-func (o *outbox) init(p *post) {
+func (o *outbox) init(p post) {
 	o.post = p
 	o.some = sync.NewCond(&o.mu)
 	o.sent = make(map[segment.Key]struct{})
@@ -85,7 +85,7 @@ func (o *outbox) send() {
 	}
 }
 
-func (o *outgoing) sendBy(p *post) error {
+func (o *outgoing) sendBy(p post) error {
 	switch {
 	case o.seg != nil:
 		return p.send(o.note, o.seg.FD())

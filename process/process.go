@@ -22,7 +22,7 @@ type Process struct {
 	daemon bool
 	grace  time.Duration
 	child  *child.Child
-	post   *post
+	post   post
 	out    outbox
 	came   *arrivals
 	cause  atomic.Pointer[error] // why it was told to stop
@@ -136,14 +136,12 @@ func Start(ctx context.Context, task tristrand.Bound, opts ...Option) (*Process,
 }
 
 func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load) error {
-	ours, theirs, err := socketPair()
+	ours, theirs, err := postPair()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = theirs.Close() }()
-	if p.post, err = newPost(ours); err != nil {
-		return err
-	}
+	defer closeFiles(theirs)
+	p.post = ours
 	p.out.init(p.post)
 	if err = p.out.load(in); err == nil {
 		p.out.put(note{Op: noteConfig, Config: cfg}, nil)
@@ -151,7 +149,7 @@ func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load)
 	}
 	if err != nil {
 		p.out.close()
-		_ = p.post.conn.Close()
+		_ = p.post.Close()
 		return err
 	}
 	p.tasks.Go(p.out.send)
@@ -161,9 +159,9 @@ func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load)
 
 // readNotes hears how the task ended.
 func (p *Process) readNotes() {
-	buf, rights := make([]byte, maxNote), make([]byte, rightsBytes)
+	var room room
 	for {
-		n, fd, err := p.post.receive(buf, rights)
+		n, fd, err := p.post.receive(&room)
 		if err != nil {
 			return // it is about to end, or has been killed
 		}
@@ -180,7 +178,7 @@ func (p *Process) live() {
 	<-p.child.Done()
 	p.stop()
 	p.out.close()
-	_ = p.post.conn.Close()
+	_ = p.post.Close()
 	p.tasks.Wait()
 	p.came.close()
 	exit := p.child.Exit()

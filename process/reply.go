@@ -43,7 +43,7 @@ func (v *server) failed(f *jobFrame, ran time.Duration, err error) {
 	v.buf.Reset()
 	encodeFault(&v.buf, err)
 	r := resultFrame{flags: flagError, slot: f.slot, ran: ran, seq: f.seq, body: v.buf.Bytes()}
-	if r.size() > inline {
+	if r.size() > inline && v.mail == nil {
 		s, placeErr := pool.Shared().Get(len(r.body))
 		if placeErr != nil {
 			fail(placeErr)

@@ -27,16 +27,18 @@ import (
 // A server is the worker's side: it runs the jobs that come over the lane, one at a
 // time, and acts on notes meanwhile.
 type server struct {
-	post  *post
-	out   outbox
-	came  *arrivals
-	cfg   chan *config
-	mem   []byte
-	jobs  *ring.Consumer
-	done  *ring.Producer
-	names map[uint32]tristrand.Handler
-	known map[uint32]string
-	buf   bytes.Buffer
+	post    post
+	out     outbox
+	came    *arrivals
+	cfg     chan *config
+	mem     []byte
+	jobs    receiver
+	done    sender
+	mail    *mailbox // what jobs is where no memory is shared
+	names   map[uint32]tristrand.Handler
+	known   map[uint32]string
+	buf     bytes.Buffer
+	scratch bytes.Buffer
 
 	stopping atomic.Bool // end when there is no job
 	stopped  chan struct{}
@@ -52,10 +54,7 @@ type server struct {
 
 // serve is the life of a worker process. It does not return.
 func serve(files []*os.File) {
-	if len(files) != 1 {
-		fail(fmt.Errorf("process: a worker was started with %d files, not 1: parent and worker are not of the same binary", len(files)))
-	}
-	p, err := newPost(files[0])
+	p, err := postOf(files)
 	if err != nil {
 		fail(err)
 	}
@@ -105,9 +104,9 @@ func fail(err error) {
 
 // readNotes acts on what the pool says. The end of the pool is the end of the worker.
 func (v *server) readNotes() {
-	buf, rights := make([]byte, maxNote), make([]byte, rightsBytes)
+	var room room
 	for {
-		n, fd, err := v.post.receive(buf, rights)
+		n, fd, err := v.post.receive(&room)
 		if err != nil {
 			v.orphaned()
 		}
@@ -143,7 +142,13 @@ func (v *server) act(n note, fd int) error {
 		v.mem = lane.Bytes()
 		v.jobs = ring.NewConsumer(jobRing(v.mem))
 		v.done = ring.NewProducer(resultRing(v.mem))
+	case noteFrame:
+		v.mail.put(n.Body)
 	case noteConfig:
+		if n.Config.Kind == kindWorker && v.mem == nil {
+			v.mem, v.mail = make([]byte, claimsEnd), newMailbox()
+			v.jobs, v.done = v.mail, &notes{direct: v.post}
+		}
 		if n.Config.Sample > 0 {
 			go v.tellMemory(n.Config.Sample)
 		}
@@ -258,6 +263,9 @@ func (v *server) job(ctx context.Context, frame []byte) {
 			v.names[f.number] = h
 		}
 	}
+	if v.mail != nil && int(f.slot) < slots { // it was not sent ahead, and cannot be taken back
+		claimAt(v.mem, int(f.slot)).Store(claimWord(f.seq, claimOffered))
+	}
 	if int(f.slot) >= slots || !claimAt(v.mem, int(f.slot)).CompareAndSwap(claimWord(f.seq, claimOffered), claimWord(f.seq, claimTaken)) {
 		v.jobs.Advance()
 		return
@@ -283,8 +291,7 @@ func (v *server) job(ctx context.Context, frame []byte) {
 	}
 	var progress *chunkCtx
 	if strings.HasSuffix(name, "[]") {
-		progress = &chunkCtx{v: v, f: &f, last: time.Now()}
-		begunAt(v.mem, int(f.slot)).Store(0)
+		progress = v.newChunk(&f)
 	}
 	v.call(ctx, &f, name, h, in, m, progress, func(ran time.Duration, out any, err error) {
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 // startChild starts the binary again, as a worker that has its end of the post. What
 // the child writes goes to stdout and stderr, in whole lines if they are no files.
-func startChild(ctx context.Context, spec child.Spec, theirs *os.File, stdout, stderr io.Writer) (*child.Child, error) {
-	spec.Files = []*os.File{theirs}
+func startChild(ctx context.Context, spec child.Spec, theirs []*os.File, stdout, stderr io.Writer) (*child.Child, error) {
+	spec.Files = theirs
 	spec.Tail = tailBytes
 	switch w := stdout.(type) {
 	case nil:

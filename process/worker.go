@@ -31,15 +31,16 @@ type worker struct {
 	p     *Pool
 	name  string
 	child *child.Child
-	post  *post
+	post  post
 	out   outbox
 	came  *arrivals
-	lane  *segment.Segment
+	lane  *segment.Segment // nil where no memory is shared
+	mail  *mailbox         // what results is then
 	mem   []byte
 
-	jobs    *ring.Producer // used under the pool's mu
-	results *ring.Consumer // used by the reader
-	dead    atomic.Bool    // the process is; what it wrote is there still
+	jobs    sender      // used under the pool's mu
+	results receiver    // used by the reader
+	dead    atomic.Bool // the process is; what it wrote is there still
 	readers sync.WaitGroup
 
 	// Guarded by the pool's mu.
@@ -53,6 +54,9 @@ type worker struct {
 	numbers map[string]uint32
 	why     error // why it was killed, if the pool did it
 }
+
+// lastWords is how long what a dead worker has said may be on its way.
+const lastWords = time.Second
 
 // staff starts workers until there are enough. The caller holds mu.
 func (p *Pool) staff() {
@@ -85,39 +89,41 @@ func (w *worker) live(cpus []int) {
 		w.bury(fmt.Errorf("process: %v cannot start worker %s: %w", w.p, w.name, err), nil)
 		return
 	}
-	w.readers.Go(w.readNotes)
+	heard := make(chan struct{})
+	w.readers.Go(func() {
+		defer close(heard)
+		w.readNotes()
+	})
 	w.readers.Go(w.readResults)
 	w.readers.Go(w.out.send)
 	<-w.child.Done()
+	select { // what it has said comes before its end
+	case <-heard:
+	case <-time.After(lastWords): // somebody else has its end
+	}
 	w.dead.Store(true)
 	w.results.Stop() // reads what is left, and returns
 	w.out.close()
-	_ = w.post.conn.Close() // ends readNotes; nothing can come any more
+	_ = w.post.Close() // nothing can come any more
 	w.readers.Wait()
 	w.came.close()
 	exit := w.child.Exit()
 	shm.ProcessDied(exit.PID) // before anybody hears of it, so that its locks are free
 	w.bury(nil, exitErrorOf(w.name, exit))
-	w.lane.Release()
+	w.dropLane()
 }
 
 // launch starts the process and gives it its lane.
 func (w *worker) launch(cpus []int) error {
-	ours, theirs, err := socketPair()
+	ours, theirs, err := postPair()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = theirs.Close() }()
-	if w.post, err = newPost(ours); err != nil {
-		return err
-	}
+	defer closeFiles(theirs)
+	w.post = ours
 	w.out.init(w.post)
 	made := make(chan error, 1)
-	go func() { // beside the start of the process, which takes longer
-		var err error
-		w.lane, err = newLaneSegment(w.name)
-		made <- err
-	}()
+	go func() { made <- w.layLane() }() // beside the start of the process, which takes longer
 	p := w.p
 	c, err := startChild(context.Background(), child.Spec{
 		Name: w.name, Env: p.Env, Dir: p.Dir, MemoryLimitBytes: p.MemoryLimitBytes, CPUs: cpus,
@@ -127,15 +133,10 @@ func (w *worker) launch(cpus []int) error {
 			kill(c)
 			<-c.Done()
 		}
-		if laneErr == nil {
-			w.lane.Release()
-		}
-		_ = w.post.conn.Close()
+		w.dropLane()
+		_ = w.post.Close()
 		return errors.Join(err, laneErr)
 	}
-	w.mem = w.lane.Bytes()
-	w.jobs = ring.NewProducer(jobRing(w.mem))
-	w.results = ring.NewConsumer(resultRing(w.mem))
 	p.mu.Lock()
 	w.child = c
 	unused := w.state == retired // closed meanwhile
@@ -147,6 +148,29 @@ func (w *worker) launch(cpus []int) error {
 	return nil
 }
 
+// layLane makes the lane.
+func (w *worker) layLane() error {
+	if !shares() {
+		w.mem, w.mail = make([]byte, claimsEnd), newMailbox()
+		w.jobs, w.results = &notes{out: &w.out}, w.mail
+		return nil
+	}
+	lane, err := newLaneSegment(w.name)
+	if err != nil {
+		return err
+	}
+	w.lane, w.mem = lane, lane.Bytes()
+	w.jobs = ring.NewProducer(jobRing(w.mem))
+	w.results = ring.NewConsumer(resultRing(w.mem))
+	return nil
+}
+
+func (w *worker) dropLane() {
+	if w.lane != nil {
+		w.lane.Release()
+	}
+}
+
 // configure tells the worker who it is.
 func (w *worker) configure() {
 	p := w.p
@@ -154,7 +178,9 @@ func (w *worker) configure() {
 	if p.MemoryLimitBytes > 0 {
 		cfg.Sample = memorySample
 	}
-	w.out.segment(w.lane, noteLane)
+	if w.lane != nil {
+		w.out.segment(w.lane, noteLane)
+	}
 	if p.first != nil {
 		cfg.Task, cfg.Input = p.Init.Task(), p.first.reference()
 		cfg.Raw, cfg.Placed = p.first.raw, p.first.seg != nil
@@ -167,9 +193,9 @@ func (w *worker) configure() {
 
 // readNotes acts on what the worker says beside its results.
 func (w *worker) readNotes() {
-	buf, rights := make([]byte, maxNote), make([]byte, rightsBytes)
+	var room room
 	for {
-		n, fd, err := w.post.receive(buf, rights)
+		n, fd, err := w.post.receive(&room)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !w.dead.Load() {
 				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
@@ -190,6 +216,10 @@ func (w *worker) act(n note, fd int) error {
 	}
 	closeFD(fd)
 	switch n.Op {
+	case noteFrame:
+		if w.mail != nil {
+			w.mail.put(n.Body)
+		}
 	case noteHello:
 		w.hello(n)
 	case noteMemory:
@@ -260,7 +290,6 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 	p := w.p
 	var died []*item
 	var causes []error
-	var begun []int
 	p.mu.Lock()
 	was := w.state
 	w.state = gone
@@ -284,7 +313,9 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 		default:
 			cause = w.crash(exit)
 		}
-		begun = append(begun, int(begunAt(w.mem, it.slot).Load()))
+		if it.parts != nil && w.mail == nil {
+			recoverChunk(it, w.mem)
+		}
 		w.release(it)
 		died, causes = append(died, it), append(causes, cause)
 	}
@@ -300,7 +331,6 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 			p.settle(it, nil, causes[i])
 			continue
 		}
-		afterDeath(it.parts, begun[i], it.inputs, causes[i])
 		p.settle(it, it.parts, causes[i])
 	}
 	p.mu.Lock()

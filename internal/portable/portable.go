@@ -41,6 +41,13 @@ func Check(t reflect.Type) error {
 	return nil
 }
 
+// Plain reports whether values of type t can be sent, and need not be looked at
+// before: Pack would do nothing.
+func Plain(t reflect.Type) bool {
+	pl := planOf(t)
+	return pl.fault == nil && !pl.walk
+}
+
 // Pack checks v, which is called name in errors ("input", "output"), as it will
 // be encoded, and lets all carriers in it add to p. The error is an *Error or
 // what a carrier returned, with its place.
