@@ -27,6 +27,7 @@ type part func(in []byte, lines *bufio.Scanner, out io.Writer) error
 // parts are those of all the tests.
 var parts = map[string]part{
 	"upper": upperPart,
+	"die":   diePart,
 	"drain": drainPart,
 	"echo":  echoPart,
 	"relay": relayPart,

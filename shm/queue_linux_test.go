@@ -302,3 +302,77 @@ func TestQueueWaiterKilled(t *testing.T) {
 		}
 	}
 }
+
+// A grave is what a process dies in.
+type grave struct {
+	Where string
+	Queue *shm.Queue[[]byte]
+	Value *shm.Value[pair]
+}
+
+// diePart stops in the middle of something, to be killed there.
+func diePart(in []byte, _ *bufio.Scanner, out io.Writer) error {
+	var g grave
+	if err := cbor.Unmarshal(in, &g); err != nil {
+		return err
+	}
+	held := func() { fmt.Fprintln(out, "held") }
+	switch g.Where {
+	case "put":
+		return g.Queue.DieInPut(makeItem(99), held)
+	case "take":
+		return g.Queue.DieInTake(held)
+	default:
+		return g.Value.DieInStore(held)
+	}
+}
+
+// TestKilledInTheMiddle kills processes that are inside the guard.
+func TestKilledInTheMiddle(t *testing.T) {
+	ctx := adopt(t)
+	g := &grave{Queue: newQueue[[]byte](t, 10), Value: must(shm.NewValue("v", pair{1, 2}))}
+	defer g.Value.Close()
+	if err := g.Queue.Put(ctx, makeItem(1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, g.Where = range []string{"put", "take", "store", "put", "take", "store"} {
+		t.Run(g.Where, func(t *testing.T) {
+			o := start(t, "die", g)
+			o.hear()
+			done := make(chan error, 2)
+			go func() { done <- g.Queue.Put(t.Context(), makeItem(2)) }()
+			go func() {
+				_, err := g.Value.Update(t.Context(), func(p pair) (pair, error) {
+					if p.B != 2*p.A {
+						return p, fmt.Errorf("half a value: %+v", p)
+					}
+					return pair{p.A + 1, p.B + 2}, nil
+				})
+				done <- err
+			}()
+			o.end(true)
+			for range 2 {
+				select {
+				case err := <-done:
+					if err != nil {
+						t.Fatal(err)
+					}
+				case <-time.After(30 * time.Second):
+					t.Fatal("the guard of a dead process was not opened in 30 s")
+				}
+			}
+			for i, want := range []uint64{1, 2} {
+				v, err := g.Queue.Get(ctx)
+				if n, itemErr := itemNumber(v); err != nil || itemErr != nil || n != want {
+					t.Fatalf("item %d is number %d, %v, %v", i, n, err, itemErr)
+				}
+			}
+			if err := g.Queue.Put(ctx, makeItem(1)); err != nil {
+				t.Fatal(err)
+			}
+			if st := must(g.Queue.State(ctx)); st.Len != 1 {
+				t.Errorf("the state is %+v", st)
+			}
+		})
+	}
+}

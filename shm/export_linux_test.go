@@ -1,0 +1,52 @@
+package shm
+
+// DieInPut stops in the middle of a Put, with the queue's guard held, the item
+// written and the state half written.
+func (q *Queue[T]) DieInPut(item []byte, held func()) error {
+	if err := q.lock(); err != nil {
+		return err
+	}
+	st := q.items()
+	s, err := st.now()
+	if err != nil {
+		return err
+	}
+	if s, err = st.put(s, item); err != nil {
+		return err
+	}
+	next := &st.head.states[st.head.active.Load()&1^1]
+	*next = s
+	next.tail, next.items = 1<<50, 1<<50
+	held()
+	select {}
+}
+
+// DieInTake stops in the middle of a Get, just before the item is gone.
+func (q *Queue[T]) DieInTake(held func()) error {
+	if err := q.lock(); err != nil {
+		return err
+	}
+	st := q.items()
+	s, err := st.now()
+	if err != nil {
+		return err
+	}
+	if _, _, err = st.take(s, nil); err != nil {
+		return err
+	}
+	held()
+	select {}
+}
+
+// DieInStore stops in the middle of a Store, with half of the bytes written.
+func (r *Value[T]) DieInStore(held func()) error {
+	if err := r.lock(); err != nil {
+		return err
+	}
+	next := r.side(r.cell.version.Load() + 1)
+	for i := range next[:len(next)/2] {
+		next[i] = 0xff
+	}
+	held()
+	select {}
+}
