@@ -327,8 +327,8 @@ func diePart(in []byte, _ *bufio.Scanner, out io.Writer) error {
 	}
 }
 
-// TestKilledInTheMiddle kills processes that are inside the guard.
-func TestKilledInTheMiddle(t *testing.T) {
+// TestDataKilledInTheMiddle kills processes that are inside the guard.
+func TestDataKilledInTheMiddle(t *testing.T) {
 	ctx := adopt(t)
 	g := &grave{Queue: newQueue[[]byte](t, 10), Value: must(shm.NewValue("v", pair{1, 2}))}
 	defer g.Value.Close()
