@@ -86,10 +86,11 @@ type Job interface {
 	// one after them was running, and fails with the error; those after that
 	// have not begun, and are submitted again, each alone. So a worker that dies
 	// fails the input that it was at, and nothing that is known to have run is
-	// run again. With nil in their place, nothing is known, and each input fails
-	// with the error; but if the chunk was not started, as when an input cannot
-	// be encoded, each is submitted again alone. ErrCancelled and ErrClosed are
-	// the error of all that is left.
+	// run again; one that has run, but whose outcome died with the worker, is
+	// made to fail with ErrOutcomeUnknown by Fail. With nil in their place,
+	// nothing is known, and each input fails with the error; but if the chunk was
+	// not started, as when an input cannot be encoded, each is submitted again
+	// alone. ErrCancelled and ErrClosed are the error of all that is left.
 	Finish(out any, err error) Next
 
 	sealed()
