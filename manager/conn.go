@@ -207,6 +207,9 @@ func (c *conn) first(ctx context.Context, rq request) error {
 		}
 		return c.session(ctx, name)
 	}
+	if rq.name == linkName {
+		return c.link(ctx, rq)
+	}
 	v, err := c.function(ctx, rq)
 	if err != nil {
 		err = c.reply(traceback, failure(err))

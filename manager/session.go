@@ -48,7 +48,7 @@ func (ss *session) one(data []byte) error {
 	if err != nil {
 		return ss.reply(traceback, failure(err))
 	}
-	kind, v := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: ss.wait}, ss.at)
+	kind, v, _ := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: ss.wait}, ss.at)
 	if ss.watch != nil {
 		gone := ss.watch.end()
 		ss.watch = nil
@@ -77,32 +77,35 @@ func (ss *session) undo(kind string, v any) {
 	}
 }
 
-// call calls a method and returns the kind of the answer and the answer.
-func (s *Server) call(rq request, call *host.Call, at any) (kind string, v any) {
+// call calls a method and returns the kind of the answer and the answer; err is
+// what a raised answer is to a Go client.
+func (s *Server) call(rq request, call *host.Call, at any) (kind string, v any, err error) {
 	id, ok := rq.ident.(string)
 	if !ok {
-		return traceback, fmt.Sprintf("KeyError: %s\n", pickle.Repr(rq.ident, 200))
+		return traceback, fmt.Sprintf("KeyError: %s\n", pickle.Repr(rq.ident, 200)), nil
 	}
 	e, err := s.table.Find(id)
 	if err != nil {
-		return traceback, failure(err)
+		return traceback, failure(err), nil
 	}
 	v, err = callSafely(e.Object, call, rq.name)
 	if errors.Is(err, host.ErrNoMethod) {
-		return fallback(e, rq.name)
+		kind, v = fallback(e, rq.name)
+		return kind, v, nil
 	}
 	if err != nil {
-		return s.raise(err)
+		return raised, s.raise(err), err
 	}
 	made, ok := v.(host.Created)
 	if !ok {
-		return returned, v
+		return returned, v, nil
 	}
 	e, err = s.table.Add(s.types[made.Type], made.Object)
 	if err != nil {
-		return s.raise(err)
+		return raised, s.raise(err), err
 	}
-	return newProxy, pickle.Tuple{names(e.Type.Exposed), &host.Token{Type: e.Type.ID, Address: addressOf(at), ID: e.ID}}
+	t := &host.Token{Type: e.Type.ID, Address: addressOf(at), ID: e.ID}
+	return newProxy, pickle.Tuple{names(e.Type.Exposed), t}, nil
 }
 
 // callSafely calls a method; a panic of a user's type is an error of the call.
@@ -115,11 +118,12 @@ func callSafely(o host.Object, c *host.Call, method string) (v any, err error) {
 	return o.Call(c, method)
 }
 
-func (s *Server) raise(err error) (kind string, v any) {
+// raise returns what a Python client shall raise for err.
+func (s *Server) raise(err error) *host.PythonError {
 	if e, ok := host.AsException(err); ok {
-		return raised, e
+		return e
 	}
-	return raised, host.Builtin("RuntimeError", err.Error())
+	return host.Builtin("RuntimeError", err.Error())
 }
 
 // maxRepr bounds what str() of an object returns.

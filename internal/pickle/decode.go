@@ -87,6 +87,23 @@ func Unmarshal(data []byte, o Options) (v any, err error) {
 	return v, nil
 }
 
+// FirstInt returns the int that a pickled tuple begins with, if the tuple is
+// written as Marshal does it. It is for an answer to a message that cannot be
+// read.
+func FirstInt(data []byte) (int64, bool) {
+	if len(data) < 4 || data[0] != opProto || data[2] != opMark {
+		return 0, false
+	}
+	d := decoder{data: data, at: 3, left: 16, o: Options{MaxDepth: 1}}
+	d.stack = d.space[:0]
+	defer func() { _ = recover() }() // it says how the message ended too soon
+	if op := d.byte(); !d.scalar(op) || len(d.stack) != 1 {
+		return 0, false
+	}
+	n, ok := d.stack[0].(int64)
+	return n, ok
+}
+
 // mark is on the stack where MARK was.
 type mark struct{}
 

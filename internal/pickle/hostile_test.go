@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func hostile(tb testing.TB) map[string]struct {
 	})
 	out["100000 MARKs"] = row{[]byte("\x80\x04" + strings.Repeat("(", 100_000) + "."), true}
 	p := func(s string) []byte { return []byte("\x80\x04" + s) }
-	for name, r := range map[string]row{
+	maps.Copy(out, map[string]row{
 		"100000 nested lists":          {p(strings.Repeat("]", 100_000) + strings.Repeat("a", 99_999) + "."), true},
 		"100000 nested tuples":         {p(")" + strings.Repeat("\x85", 100_000) + "."), true},
 		"100000 nested dicts":          {p("}" + strings.Repeat("}K\x01N1", 10) + "."), true},
@@ -85,9 +86,7 @@ func hostile(tb testing.TB) map[string]struct {
 		"list of a range":              {p("cbuiltins\nlist\ncbuiltins\nrange\nK\x00J\xff\xff\xff\x7fK\x01\x87R\x85R."), true},
 		"a set that holds a memo bomb": {p("\x8f(" + tupleBomb(40) + "\x90."), true},
 		"memo bomb of lists":           {p(listBomb(30)), false},
-	} {
-		out[name] = r
-	}
+	})
 	return out
 }
 

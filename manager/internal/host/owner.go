@@ -21,6 +21,7 @@ type Owner struct {
 	waiting *Mutex
 	timed   bool
 	ended   bool
+	calls   int // that wait
 
 	permits map[*Semaphore]int // its own
 }
@@ -34,7 +35,20 @@ type Locks struct{ mu sync.Mutex }
 func (l *Locks) Busy(o *Owner) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(o.held) > 0 || len(o.permits) > 0
+	return len(o.held) > 0 || len(o.permits) > 0 || o.calls > 0
+}
+
+// Enter notes that a call of o waits, Leave that it does so no more: Busy counts
+// them.
+func (l *Locks) Enter(o *Owner) { l.note(o, 1) }
+
+// Leave is Enter's end.
+func (l *Locks) Leave(o *Owner) { l.note(o, -1) }
+
+func (l *Locks) note(o *Owner, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o.calls += n
 }
 
 // End gives on what o holds: it is gone. None of its calls may be running.
