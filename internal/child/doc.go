@@ -35,7 +35,7 @@
 // A start costs what a bare exec of the binary costs and about 100 µs. Two
 // threads of the parent do nothing but start children, and never end, because
 // the kernel ties PDEATHSIG to the thread that started the child. A child that
-// runs costs its parent up to three descriptors and three parked goroutines, no
+// runs costs its parent up to four descriptors and three parked goroutines, no
 // thread.
 //
 // # Other systems

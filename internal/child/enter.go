@@ -69,6 +69,7 @@ func (r role) enter() (e entrance) {
 	if err := debug.SetCrashOutput(e.report, debug.CrashOptions{}); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: crashes will be reported without their reason: %v\n", os.Args[0], err)
 	}
+	neverBlock(e.report)
 	debug.SetMaxStack(maxStackBytes)
 	if r.memory > 0 {
 		debug.SetMemoryLimit(r.memory / 10 * 9)

@@ -3,6 +3,7 @@ package child
 import (
 	"os"
 	"path/filepath"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,5 +25,11 @@ func limitData(bytes int64) error {
 // nameProcess gives the process the name that pgrep and top look for; executing
 // /proc/self/exe has made it "exe".
 func nameProcess() {
+	if unix.Gettid() == os.Getpid() { // as a rule, in main
+		var name [16]byte
+		copy(name[:15], filepath.Base(os.Args[0]))
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
+		return
+	}
 	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0)
 }

@@ -28,10 +28,18 @@ func inherit(n uint64, name string) *os.File {
 	return os.NewFile(uintptr(fd), name)
 }
 
-// inheritReport leaves the pipe blocking: the runtime writes to it when it crashes.
+// inheritReport keeps the file out of the poller.
 func inheritReport(n uint64) *os.File {
 	unix.CloseOnExec(int(n))
 	return os.NewFile(uintptr(n), "child report")
+}
+
+// neverBlock is for the report, which nobody reads before this process's end: it
+// holds for the runtime's duplicate too.
+func neverBlock(f *os.File) {
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetNonblock(int(fd), true) })
+	}
 }
 
 // strays lists the descriptors that this process was given by its own parent

@@ -3,6 +3,7 @@ package child
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -22,7 +23,7 @@ var started image
 func (b *image) note() {
 	b.once.Do(func() {
 		path := execName()
-		if path == "" {
+		if path == "" || strings.HasPrefix(path, "/proc/") { // there is a /proc, then
 			return
 		}
 		path, err := filepath.Abs(path)

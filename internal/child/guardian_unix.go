@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -22,11 +21,19 @@ const (
 	// guardianLinger is how long a guardian without groups is kept.
 	guardianLinger = time.Second
 
-	// guardianPipe is how many groups an ordinary pipe takes with room to spare.
+	recordBytes = 4
+
+	// guardianPipe is how many groups an ordinary pipe takes with room to spare,
+	// guardianProd after how many records the guardian is prodded to take them
+	// out: even the smallest pipe, of a user who has too many, takes twice that.
 	guardianPipe = 8 << 10
+	guardianProd = 512
 
 	guardianRetry    = 100 * time.Millisecond // after a guardian's death, doubling
 	guardianRetryMax = 5 * time.Second
+
+	guardianCatchUp = 10 * time.Millisecond // between tries to write into a full pipe
+	guardianLate    = 2 * time.Second       // after which one that does not read is replaced
 
 	// guardianKills is how long a guardian tries to kill what is left.
 	guardianKills = 2 * time.Second
@@ -39,9 +46,11 @@ var guards = keeper{change: make(chan struct{}, 1)}
 type keeper struct {
 	mu      sync.Mutex
 	groups  map[int]struct{}
-	pipe    *os.File // to the guardian, nil when there is none
-	running bool     // run is
-	behind  bool     // the pipe was full: the guardian does not know all
+	pipe    *os.File     // records to the guardian, nil when there is none
+	prod    *os.File     // wakes it to read them
+	told    int          // records written
+	running bool         // run is
+	pending map[int]bool // groups that begin (true) or end, for which the pipe had no room
 	change  chan struct{}
 }
 
@@ -53,7 +62,7 @@ func (k *keeper) begin(group int) {
 		k.groups = map[int]struct{}{}
 	}
 	k.groups[group] = struct{}{}
-	k.tell(int32(group)) //nolint:gosec // a pid
+	k.tell(group, true)
 	if !k.running {
 		k.running = true
 		go k.run()
@@ -69,8 +78,8 @@ func (k *keeper) end(group int) {
 		return
 	}
 	delete(k.groups, group)
-	k.tell(-int32(group)) //nolint:gosec // a pid
-	if len(k.groups) == 0 || k.behind {
+	k.tell(group, false)
+	if len(k.groups) == 0 {
 		k.wake()
 	}
 }
@@ -82,46 +91,81 @@ func (k *keeper) wake() {
 	}
 }
 
-// tell writes one record, without ever waiting: 4 bytes, a group that begins or
-// the negative of one that ends. The mutex is held.
-func (k *keeper) tell(record int32) {
-	if k.pipe == nil || k.behind {
+// tell tells the guardian that a group begins or ends, without ever waiting. The
+// mutex is held.
+func (k *keeper) tell(group int, begins bool) {
+	if k.pipe == nil {
+		return // it will be told of all groups when it starts
+	}
+	if len(k.pending) == 0 && k.write(group, begins) {
 		return
 	}
-	var err error
-	raw, cerr := k.pipe.SyscallConn()
-	if cerr != nil {
+	if was, ok := k.pending[group]; ok && was != begins {
+		delete(k.pending, group) // it need not know either
 		return
 	}
-	b := binary.LittleEndian.AppendUint32(nil, uint32(record)) //nolint:gosec // the bits are meant
-	_ = raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), b) })
-	if errors.Is(err, unix.EAGAIN) { // it does not read: replace it
-		k.behind = true
-		k.wake()
+	if k.pending == nil {
+		k.pending = map[int]bool{}
 	}
+	k.pending[group] = begins
+	k.wake()
+}
+
+// write writes one record, a group that begins or the negative of one that ends,
+// and reports whether that is settled: false if the pipe is full. The mutex is
+// held.
+func (k *keeper) write(group int, begins bool) bool {
+	if !begins {
+		group = -group
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(int32(group))) //nolint:gosec // a pid
+	if errors.Is(post(k.pipe, b), unix.EAGAIN) {
+		_ = post(k.prod, b[:1])
+		return false
+	}
+	if k.told++; k.told%guardianProd == 0 {
+		_ = post(k.prod, b[:1])
+	}
+	return true
+}
+
+// post writes what the pipe takes at once.
+func post(pipe *os.File, b []byte) (err error) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), b) })
+	return errors.Join(err, cerr)
+}
+
+// catchUp writes what is pending, and reports whether that is all. The mutex is
+// held.
+func (k *keeper) catchUp() bool {
+	for group, begins := range k.pending {
+		if !k.write(group, begins) {
+			return false
+		}
+		delete(k.pending, group)
+	}
+	return true
 }
 
 // run keeps a guardian alive as long as there are groups, and a little longer.
 func (k *keeper) run() {
 	memory.begin()
 	time.Sleep(guardianDelay)
-	retry := guardianRetry
+	var retry time.Duration // the first death may be anybody's mistake
 	for {
 		began := time.Now()
-		g, err := k.startGuardian()
-		if err == nil {
-			if k.attend(g) {
-				return
-			}
-			if time.Since(began) > guardianRetryMax {
-				retry = guardianRetry
-			}
-			if time.Since(began) > guardianLinger { // it lived: no need to be slow
-				continue
-			}
+		if g, err := k.startGuardian(); err == nil && k.attend(g) {
+			return
+		}
+		if time.Since(began) > guardianRetryMax {
+			retry = 0
 		}
 		time.Sleep(retry)
-		retry = min(2*retry, guardianRetryMax)
+		retry = min(max(2*retry, guardianRetry), guardianRetryMax)
 		if k.rest() {
 			return
 		}
@@ -147,8 +191,9 @@ func (k *keeper) attend(g *process) (rest bool) {
 		defer close(dead)
 		g.reap(&Exit{}, func() {})
 	}()
-	linger := time.NewTimer(guardianLinger)
-	defer linger.Stop()
+	timer := time.NewTimer(guardianLinger)
+	defer timer.Stop()
+	var late time.Time // since when it has not read what it should
 	for {
 		quiet := false
 		select {
@@ -156,25 +201,34 @@ func (k *keeper) attend(g *process) (rest bool) {
 			k.drop()
 			return false
 		case <-k.change: // a second from the last change on
-			linger.Reset(guardianLinger)
-		case <-linger.C:
+			timer.Reset(guardianLinger)
+		case <-timer.C:
 			quiet = true
-			linger.Reset(guardianLinger)
+			timer.Reset(guardianLinger)
 		}
 		k.mu.Lock()
-		behind := k.behind
-		idle := quiet && len(k.groups) == 0
+		idle := false
+		if k.catchUp() {
+			late = time.Time{}
+			idle = quiet && len(k.groups) == 0
+		} else {
+			timer.Reset(guardianCatchUp)
+			if late.IsZero() {
+				late = time.Now()
+			}
+		}
 		if idle {
 			k.running = false // a group that begins now finds no pipe and starts run anew
-			_ = k.pipe.Close()
-			k.pipe = nil
+			k.hangUp()
 		}
 		k.mu.Unlock()
 		switch {
 		case idle:
 			<-dead
 			return true
-		case behind:
+		case !late.IsZero() && time.Since(late) > guardianLate:
+			// It is stopped. It must be dead before its pipe is closed, lest it
+			// wakes up and takes that for the end of this process.
 			_ = g.killGroup()
 			<-dead
 			k.drop()
@@ -187,8 +241,13 @@ func (k *keeper) attend(g *process) (rest bool) {
 func (k *keeper) drop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_ = k.pipe.Close()
-	k.pipe = nil
+	k.hangUp()
+}
+
+// hangUp closes what leads to the guardian. The mutex is held.
+func (k *keeper) hangUp() {
+	_, _ = k.pipe.Close(), k.prod.Close()
+	k.pipe, k.prod = nil, nil
 }
 
 // startGuardian starts a guardian. All groups are in its pipe before it runs, so
@@ -199,16 +258,22 @@ func (k *keeper) startGuardian() (*process, error) {
 		return nil, err
 	}
 	defer r.Close()
+	prodR, prod, err := os.Pipe()
+	if err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	defer prodR.Close()
 	k.mu.Lock()
 	if len(k.groups) > guardianPipe {
 		enlarge(w)
 	}
-	k.pipe, k.behind = w, false
+	k.pipe, k.prod, k.pending = w, prod, nil
 	for group := range k.groups {
-		k.tell(int32(group)) //nolint:gosec // a pid
+		k.tell(group, true)
 	}
 	k.mu.Unlock()
-	g, err := spawnGuardian(r)
+	g, err := spawnGuardian(r, prodR)
 	if err != nil {
 		k.drop()
 		return nil, err
@@ -216,13 +281,13 @@ func (k *keeper) startGuardian() (*process, error) {
 	return g, nil
 }
 
-func spawnGuardian(pipe *os.File) (*process, error) {
+func spawnGuardian(pipe, prod *os.File) (*process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
-	r := role{mode: modeGuardian, parent: os.Getpid(), files: []uint64{3}, strays: strays(), program: os.Args[0]}
+	r := role{mode: modeGuardian, parent: os.Getpid(), files: []uint64{3, 4}, strays: strays(), program: os.Args[0]}
 	s := Spec{Env: append(os.Environ(), "GOMAXPROCS=1", "GOGC=off")}
 	o := &order{
 		argv:    []string{namePrefix + "guardian of " + programName()},
@@ -232,17 +297,13 @@ func spawnGuardian(pipe *os.File) (*process, error) {
 	}
 	o.watchable()
 	o.unbound()
-	for _, f := range []*os.File{null, null, null, pipe} {
+	for _, f := range []*os.File{null, null, null, pipe, prod} {
 		fd, err := duplicate(f)
 		if err != nil {
 			o.close()
 			return nil, err
 		}
 		o.attr.Files = append(o.attr.Files, fd)
-	}
-	if err := unix.SetNonblock(int(o.attr.Files[3]), false); err != nil {
-		o.close()
-		return nil, err
 	}
 	// Not by a spawner: it may die after the thread that starts it.
 	o.spawn()
@@ -252,50 +313,4 @@ func spawnGuardian(pipe *os.File) (*process, error) {
 	g := &process{}
 	g.adopt(o.pid, o.pidfd)
 	return g, nil
-}
-
-// guard is the guardian: it returns when its parent has ended and all groups
-// that it was told of are killed.
-func guard(files, strays []uint64) {
-	// What is meant for the parent, by name or by terminal, must not end it.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTSTP)
-	if len(files) != 1 {
-		return
-	}
-	closeStrays(strays, files[0]+1)
-	groups := map[int]struct{}{}
-	var buf [4096]byte
-	have := 0
-	for {
-		n, err := unix.Read(int(files[0]), buf[have:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil || n == 0 {
-			break
-		}
-		have += n
-		at := 0
-		for ; have-at >= 4; at += 4 {
-			record := int32(binary.LittleEndian.Uint32(buf[at:])) //nolint:gosec // the bits are meant
-			switch {
-			case record > 1:
-				groups[int(record)] = struct{}{}
-			case record < -1:
-				delete(groups, -int(record))
-			}
-		}
-		have = copy(buf[:], buf[at:have])
-	}
-	end := time.Now().Add(guardianKills)
-	for len(groups) > 0 && time.Now().Before(end) {
-		for group := range groups {
-			if err := unix.Kill(-group, unix.SIGKILL); errors.Is(err, unix.ESRCH) {
-				delete(groups, group)
-			}
-		}
-		if len(groups) > 0 {
-			time.Sleep(time.Millisecond)
-		}
-	}
 }

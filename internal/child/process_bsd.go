@@ -43,6 +43,8 @@ func (h *handle) wait(pid int) {
 	}
 }
 
+func (h *handle) signal(syscall.Signal) bool { return false }
+
 func (h *handle) close() {}
 
 func (p *process) stopped() bool { return false }
@@ -69,3 +71,5 @@ func executables() []string {
 
 // enlarge does nothing: the size of a pipe is the system's affair here.
 func enlarge(*os.File) {}
+
+func reportPipe() (r, w *os.File, err error) { return os.Pipe() }

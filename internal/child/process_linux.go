@@ -45,6 +45,15 @@ func (h *handle) wait(pid int) {
 	}
 }
 
+// signal sends by pidfd, and reports whether that settled it.
+func (h *handle) signal(sig unix.Signal) bool {
+	if h.fd == nil {
+		return false
+	}
+	err := h.fd.Signal(sig)
+	return err == nil || errors.Is(err, pidfd.ErrGone) || errors.Is(err, os.ErrClosed)
+}
+
 func (h *handle) close() {
 	if h.fd != nil {
 		_ = h.fd.Close()
@@ -108,4 +117,19 @@ func enlarge(w *os.File) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
+}
+
+// reportPipe is a pipe whose reading end is not in the poller, so that the child
+// does not wake this process when it enters.
+func reportPipe() (r, w *os.File, err error) {
+	var fd [2]int
+	if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	r, w = os.NewFile(uintptr(fd[0]), "report"), os.NewFile(uintptr(fd[1]), "report")
+	if err := unix.SetNonblock(fd[0], true); err != nil {
+		_, _ = r.Close(), w.Close()
+		return nil, nil, err
+	}
+	return r, w, nil
 }

@@ -21,6 +21,9 @@ type process struct {
 }
 
 func (p *process) signal(sig syscall.Signal) error {
+	if p.handle.signal(sig) {
+		return nil
+	}
 	return p.kill(p.pid, sig)
 }
 

@@ -19,6 +19,10 @@ import (
 // TestMain enters first, as a program must. What a child of these tests does,
 // its first argument says.
 func TestMain(m *testing.M) {
+	if os.Getenv("CHILD_TEST_BARE") != "" { // what BenchmarkStart compares with
+		os.Stdout.WriteString("x")
+		os.Exit(0)
+	}
 	files, ok := Enter()
 	if parent := os.Getenv("CHILD_TEST_PARENT") != ""; ok || parent {
 		if run := parents[os.Args[1]]; run != nil && !ok {
@@ -59,6 +63,7 @@ var roles = map[string]func(files []*os.File, args []string){
 			fmt.Fprint(files[1], line)
 		}
 	},
+	"byte": func([]*os.File, []string) { os.Stdout.WriteString("x") },
 	"exit": func(_ []*os.File, args []string) { code, _ := strconv.Atoi(args[0]); os.Exit(code) },
 	"leave": func(_ []*os.File, args []string) {
 		code, _ := strconv.Atoi(args[0])

@@ -24,6 +24,7 @@ type sink struct {
 	copyTo    io.Writer
 	headBytes int
 	tailBytes int
+	atEnd     bool // read only in finish, so that the writer wakes nobody
 
 	head []byte
 	tail ring
@@ -36,7 +37,7 @@ type sink struct {
 var buffers = sync.Pool{New: func() any { return new([readBytes]byte) }}
 
 func (k *sink) start() {
-	if k == nil {
+	if k == nil || k.atEnd {
 		return
 	}
 	k.over = make(chan struct{})
@@ -115,7 +116,10 @@ func (k *sink) finish() []byte {
 	if k == nil {
 		return nil
 	}
-	if !k.wait() {
+	if k.atEnd {
+		_ = k.read(drainBytes)
+		_ = k.file.Close()
+	} else if !k.wait() {
 		return nil
 	}
 	if k.headBytes > 0 {

@@ -243,10 +243,12 @@ func (s *Spec) prepare() (_ *launch, err error) {
 			return nil, err
 		}
 	}
-	report, err := l.pipe(&l.report, &sink{headBytes: reportBytes})
+	r, report, err := reportPipe()
 	if err != nil {
-		return nil, err
+		return nil, &StartError{"making a pipe", err}
 	}
+	l.owned = append(l.owned, report)
+	l.report = &sink{file: r, headBytes: reportBytes, atEnd: reportAtEnd}
 	l.files = append(append([]*os.File{stdin, stdout, stderr}, s.Files...), report)
 	return l, nil
 }
