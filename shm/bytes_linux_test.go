@@ -159,8 +159,12 @@ func TestBytesThatWereNotSentAreFree(t *testing.T) {
 	if err := b.Carry(&p); err != nil {
 		t.Fatal(err)
 	}
+	data := must(cbor.Marshal(b))
 	p.Abandon()
 	b.Close()
+	if err := new(shm.Bytes).UnmarshalCBOR(data); err == nil || !strings.Contains(err.Error(), "closed before it arrived") {
+		t.Errorf("what everybody has closed arrived: %v", err)
+	}
 	again := newBytes(t, 100_000)
 	defer again.Close()
 	if &again.View()[0] != at {

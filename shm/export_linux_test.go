@@ -14,9 +14,8 @@ func (q *Queue[T]) DieInPut(item []byte, held func()) error {
 	if s, err = st.put(s, item); err != nil {
 		return err
 	}
-	next := &st.head.states[st.head.active.Load()&1^1]
-	*next = s
-	next.tail, next.items = 1<<50, 1<<50
+	s.tail, s.items = 1<<50, 1<<50 // as if half of it were written
+	st.prepare(s)
 	held()
 	select {}
 }
@@ -31,9 +30,10 @@ func (q *Queue[T]) DieInTake(held func()) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err = st.take(s, nil); err != nil {
+	if s, _, err = st.take(s, nil); err != nil {
 		return err
 	}
+	st.prepare(s)
 	held()
 	select {}
 }
@@ -49,4 +49,13 @@ func (r *Value[T]) DieInStore(held func()) error {
 	}
 	held()
 	select {}
+}
+
+// NewSmallQueue is NewQueue with another bound than 1 GiB.
+func NewSmallQueue[T any](ring int) (*Queue[T], error) {
+	l, err := newLine("", 0, ring)
+	if err != nil {
+		return nil, err
+	}
+	return &Queue[T]{l}, nil
 }

@@ -47,8 +47,8 @@ const (
 
 var errNothing = errors.New("nothing")
 
-func newLine(name string, capacity int) (*line, error) {
-	seg, err := newStoreSegment()
+func newLine(name string, capacity, ring int) (*line, error) {
+	seg, err := segment.NewSparse("tristrand queue", ring)
 	if err != nil {
 		return nil, fmt.Errorf("shm: memory for a queue: %w", err)
 	}
@@ -149,27 +149,26 @@ func (q *line) put(item []byte) (more bool, err error) {
 	return bound == 0 || s.items < bound, err
 }
 
-// get appends the first item to buf, or returns errNothing. more says that there
-// is another. The caller has locked.
-func (q *line) get(buf []byte) (item []byte, more bool, err error) {
+// get appends the first item to buf, or returns errNothing. The caller has locked.
+func (q *line) get(buf []byte) (item []byte, err error) {
 	st := q.items()
 	s, err := st.now()
 	switch {
 	case err != nil:
-		return nil, false, err
+		return nil, err
 	case s.items == 0 && s.down != 0:
-		return nil, false, q.errShutdown()
+		return nil, q.errShutdown()
 	case s.items == 0:
-		return nil, false, errNothing
+		return nil, errNothing
 	}
 	if s, item, err = st.take(s, buf); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	st.commit(s)
 	if s.calm >= calmAfter {
 		err = st.relax(s)
 	}
-	return item, s.items > 0, err
+	return item, err
 }
 
 // tryPut puts an item in, or returns errNoRoom.
@@ -177,13 +176,13 @@ func (q *line) tryPut(item []byte) error {
 	if err := segment.Room(len(item)); err != nil {
 		return fmt.Errorf("shm: an item of %d bytes: %w", len(item), err)
 	}
-	if taken(len(item)) > maxRing {
-		return fmt.Errorf("shm: an item of %d bytes: a queue takes up to %d; send large data as Bytes", len(item), maxRing-2*itemHeader)
-	}
 	if err := q.lock(); err != nil {
 		return err
 	}
 	_, err := q.put(item)
+	if limit := q.seg.Size(); errors.Is(err, errNoRoom) && taken(len(item)) > uint64(limit) {
+		err = fmt.Errorf("shm: an item of %d bytes: a queue takes up to %d; share large data as Bytes", len(item), limit-2*itemHeader)
+	}
 	wanted := err == nil && q.cell.want[getters].Load() != 0
 	q.unlock()
 	if wanted {
@@ -197,7 +196,7 @@ func (q *line) tryGet(buf []byte) ([]byte, error) {
 	if err := q.lock(); err != nil {
 		return nil, err
 	}
-	item, _, err := q.get(buf)
+	item, err := q.get(buf)
 	wanted := err == nil && q.cell.want[putters].Load() != 0
 	q.unlock()
 	if wanted {
@@ -217,7 +216,7 @@ func (q *line) putWaiting(ctx context.Context, on strand.Resource, s *strand.Str
 		return err
 	}
 	q.tell(getters)
-	if more {
+	if more { // one Get of a large item makes room for several
 		q.tell(putters)
 	}
 	return nil
@@ -226,18 +225,14 @@ func (q *line) putWaiting(ctx context.Context, on strand.Resource, s *strand.Str
 // getWaiting is tryGet that waits for an item.
 func (q *line) getWaiting(ctx context.Context, on strand.Resource, s *strand.Strand, buf []byte) (item []byte, err error) {
 	q.spin(s)
-	more := false
 	err = q.wait(ctx, on, s, getters, func() (err error) {
-		item, more, err = q.get(buf)
+		item, err = q.get(buf)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	q.tell(putters)
-	if more {
-		q.tell(getters)
-	}
 	return item, nil
 }
 

@@ -42,7 +42,7 @@ func NewQueue[T any](name string, capacity int) (*Queue[T], error) {
 	if err := queueable[T](); err != nil {
 		return nil, err
 	}
-	l, err := newLine(name, capacity)
+	l, err := newLine(name, capacity, maxRing)
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,76 @@ func TestQueueRefuses(t *testing.T) {
 	}
 }
 
+// TestQueueOfLargeItems fills a queue's bytes: those who wait go on as soon as
+// there is room for them.
+func TestQueueOfLargeItems(t *testing.T) {
+	const ring = 256 << 10
+	ctx := adopt(t)
+	q := must(shm.NewSmallQueue[[]byte](ring))
+	defer q.Close()
+	if err := q.Put(ctx, make([]byte, ring)); err == nil || !strings.Contains(err.Error(), "Bytes") {
+		t.Errorf("an item that never fits: %v", err)
+	}
+	if err := q.Put(ctx, make([]byte, ring-100)); err != nil {
+		t.Fatal(err)
+	}
+	is(t, q.TryPut(ctx, make([]byte, 1000)), tristrand.ErrFull, "TryPut into a queue without room")
+	const small = 5
+	done := make(chan error, small)
+	for range small {
+		go func() { done <- q.Put(t.Context(), make([]byte, 1000)) }()
+	}
+	until(t, "all wait for room", func() bool { return must(q.State(ctx)).Putting == small })
+	if v, err := q.Get(ctx); err != nil || len(v) != ring-100 {
+		t.Fatalf("%d bytes came, %v", len(v), err)
+	}
+	for i := range small {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d of %d found the room that there is", i, small)
+		}
+	}
+}
+
+// TestQueueGetterGivesUpAsItIsWoken has a wake and the end of the ctx of its
+// getter come at once: either that one gets the item, or the next one does.
+func TestQueueGetterGivesUpAsItIsWoken(t *testing.T) {
+	ctx := adopt(t)
+	q := newQueue[int](t, 0)
+	for round := range 1000 {
+		first, give := context.WithCancel(t.Context())
+		results := [2]chan error{make(chan error, 1), make(chan error, 1)}
+		for i, ctx := range []context.Context{first, t.Context()} {
+			go func() {
+				_, err := q.Get(ctx)
+				results[i] <- err
+			}()
+			until(t, "it waits", func() bool { return must(q.State(t.Context())).Getting == i+1 })
+		}
+		go give()
+		if err := q.Put(ctx, round); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-results[0]; err == nil {
+			if err := q.Put(ctx, round); err != nil { // one for the other
+				t.Fatal(err)
+			}
+		}
+		select {
+		case err := <-results[1]:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("round %d: an item is there, and a getter waits", round)
+		}
+	}
+}
+
 // An item is what the faults' tests send: a number, and bytes that follow from it.
 func makeItem(n uint64) []byte {
 	size := int(n*2654435761%997) * int(n%5)

@@ -65,11 +65,6 @@ var (
 	errSpoilt = errors.New("shm: the memory of the queue does not make sense: a process that has it has overwritten it")
 )
 
-// newStoreSegment returns memory for the items of a queue.
-func newStoreSegment() (*segment.Segment, error) {
-	return segment.NewSparse("tristrand queue", maxRing)
-}
-
 // now returns the state. It is checked, as other processes can write what they
 // like there: what it says lies within the ring.
 func (q store) now() (storeState, error) {
@@ -89,10 +84,13 @@ func (q store) now() (storeState, error) {
 }
 
 // commit makes s the state.
-func (q store) commit(s storeState) {
+func (q store) commit(s storeState) { q.head.active.Store(q.prepare(s)) }
+
+// prepare writes s beside the state, and returns where.
+func (q store) prepare(s storeState) uint32 {
 	next := q.head.active.Load()&1 ^ 1
 	q.head.states[next] = s
-	q.head.active.Store(next)
+	return next
 }
 
 // taken returns how many bytes of a ring an item takes.

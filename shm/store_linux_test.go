@@ -108,13 +108,15 @@ func TestStoreHalfDone(t *testing.T) {
 		}
 		switch half := rand.IntN(2) == 0; {
 		case half && len(want) > 0 && rand.IntN(2) == 0:
-			if _, _, err := q.take(s, nil); err != nil {
+			next, _, err := q.take(s, nil)
+			if err != nil {
 				t.Fatal(err)
 			}
+			q.prepare(next)
 		case half:
 			next, err := q.put(s, fill(-i, rand.IntN(9000)))
 			if err == nil && rand.IntN(2) == 0 {
-				q.head.states[q.head.active.Load()&1^1] = next // and died before the store
+				q.prepare(next) // and died before the store
 			}
 		case rand.IntN(2) == 0:
 			if item := fill(i, rand.IntN(9000)); q.mustPut(t, item) {
