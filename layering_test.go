@@ -70,6 +70,7 @@ var layerRules = map[string]layerRule{
 	"cluster/embed": {ours: append(slices.Clone(layerTop), "cluster"), theirs: []string{modSys, modNATS, modNATSServer}},
 	"server":        {ours: layerTop, theirs: []string{modSys}},
 	"manager/...":   {ours: append(slices.Clone(layerTop), "manager/..."), theirs: []string{modSys}},
+	"selector":      {ours: []string{"internal/..."}, theirs: []string{modSys}},
 	"explore":       {ours: layerTop},
 	// What it shows it reads through the waist, so it works for every engine.
 	"inspect": {ours: []string{"internal/...", "strand"}},

@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"time"
+)
+
+// Bounds of the pause after an Accept that failed.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
+// accept takes clients from a source until the room stops.
+func (r *room) accept(base context.Context, src source) {
+	var err error
+	switch src := src.(type) {
+	case *listener:
+		err = r.acceptConns(base, src)
+	case *packets:
+		err = r.receive(base, src)
+	}
+	if err != nil {
+		r.broken <- err
+	}
+}
+
+// stopping reports whether no more clients are wanted.
+func (r *room) stopping() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// slot takes a place for a client, and reports whether there is one.
+func (r *room) slot(stop <-chan struct{}) bool {
+	if r.core.slots == nil || r.s.WhenFull == Refuse {
+		return true
+	}
+	return r.core.slots.take(stop)
+}
+
+func (r *room) giveSlot() {
+	if r.core.slots != nil && r.s.WhenFull != Refuse {
+		r.core.slots.give()
+	}
+}
+
+func (r *room) acceptConns(base context.Context, l *listener) error {
+	var wait pause
+	for !r.stopping() && r.slot(r.stop) {
+		sock, err := l.Accept()
+		if err == nil {
+			wait = 0
+			r.admit(base, sock)
+			continue
+		}
+		r.giveSlot()
+		if r.stopping() {
+			break
+		}
+		if fatal(err) {
+			return fmt.Errorf("server: the listening socket is broken: %w", err)
+		}
+		r.acceptFailed(base, err, &wait)
+	}
+	r.acceptRest(base, l)
+	return nil
+}
+
+// acceptRest takes those who were in the kernel's queue when the server was to
+// stop: they have been told that they are connected. The queue of a socket that
+// was passed on stays for whoever has it next.
+func (r *room) acceptRest(base context.Context, l *listener) {
+	deadline, ok := l.Listener.(interface{ SetDeadline(t time.Time) error })
+	if !ok || l.passedOn {
+		return
+	}
+	most, open := maxRest, true
+	if l.ours && closeQueue(l.Listener) {
+		most, open = math.MaxInt, false
+	}
+	for range most {
+		if !r.slot(r.hurry) {
+			return
+		}
+		if open && queueEmpty(l.Listener) {
+			r.giveSlot()
+			return
+		}
+		sock, err := r.acceptNow(l, deadline)
+		switch {
+		case err == nil:
+			r.admit(base, sock)
+		case errors.Is(err, os.ErrDeadlineExceeded) || fatal(err):
+			r.giveSlot()
+			return
+		default: // one that was gone already, or no descriptors are left
+			r.giveSlot()
+			runtime.Gosched()
+		}
+	}
+}
+
+// acceptNow takes one who is in the queue; os.ErrDeadlineExceeded says that nobody
+// is, or that there is no time.
+func (r *room) acceptNow(l *listener, deadline interface{ SetDeadline(t time.Time) error }) (net.Conn, error) {
+	select {
+	case <-r.hurry:
+		return nil, os.ErrDeadlineExceeded
+	default:
+	}
+	if err := deadline.SetDeadline(time.Now().Add(restTime)); err != nil {
+		return nil, net.ErrClosed
+	}
+	return l.Accept()
+}
+
+const (
+	// restTime is how long the last Accept waits for a handshake to come to its end.
+	restTime = 10 * time.Millisecond
+
+	// maxRest is how many are taken where more may come all the time: as many as
+	// the queue holds at most.
+	maxRest = 4096
+)
+
+// fatal reports whether no other Accept can succeed.
+func fatal(err error) bool {
+	return errors.Is(err, net.ErrClosed) || brokenSocket(err)
+}
+
+// A pause is what passes between two Accepts that fail.
+type pause time.Duration
+
+// acceptFailed reports the first of a row of failures, and waits: twice as long
+// each time, and until one of our connections ends, which frees its descriptor.
+func (r *room) acceptFailed(base context.Context, err error, p *pause) {
+	r.core.count.acceptErrors.Add(1)
+	if passing(err) {
+		return // it was the client's: gone before we came
+	}
+	if *p == 0 {
+		r.core.onError(base, nil, fmt.Errorf("server: Accept: %w%s; trying again", err, acceptHint(err)))
+		*p = pause(minPause)
+	}
+	before := r.core.count.finished.Load()
+	end := time.Now().Add(time.Duration(*p))
+	for time.Now().Before(end) && !r.stopping() && r.core.count.finished.Load() == before {
+		t := time.NewTimer(minPause)
+		select {
+		case <-t.C:
+		case <-r.stop:
+			t.Stop()
+		}
+	}
+	*p = pause(min(2*time.Duration(*p), maxPause))
+}
+
+// admit makes a connection of a socket, and has it served unless it is refused.
+func (r *room) admit(base context.Context, sock net.Conn) {
+	k := r.core
+	k.count.accepted.Add(1)
+	if a := r.s.Admit; a != nil {
+		if err := a(sock.RemoteAddr()); err != nil {
+			r.giveSlot()
+			r.refuse(sock)
+			return
+		}
+	}
+	if k.slots != nil && r.s.WhenFull == Refuse && !k.slots.try() {
+		r.refuse(sock)
+		return
+	}
+	c := &Conn{}
+	c.init(k, sock, sock.RemoteAddr(), sock.LocalAddr())
+	if err := k.add(c); err != nil {
+		if k.slots != nil {
+			k.slots.give()
+		}
+		r.refuse(sock)
+		return
+	}
+	r.engine.serve(c)
+}
