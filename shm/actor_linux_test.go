@@ -67,6 +67,11 @@ func (k *kit) do(ctx context.Context, line string) error {
 		die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
 		map[string]func(func()){"a": k.A.Die, "r": k.R.Die, "making": k.A.DieMaking, "sem": k.Sem.Die, "event": k.Event.Die, "barrier": k.Barrier.Die}[object](die)
 	}
+	if verb == "stop" {
+		k.word(0).Add(1)
+		map[string]func(func() bool){"sem": k.Sem.Hold, "barrier": k.Barrier.Hold}[object](func() bool { return k.word(0).Load() > 2 })
+		return nil
+	}
 	switch object {
 	case "event":
 		return map[string]func(context.Context) error{"wait": k.Event.Wait, "set": k.Event.Set, "clear": k.Event.Clear}[verb](ctx)

@@ -105,7 +105,7 @@ func openArena(seg *segment.Segment) (*arena, error) {
 	arenas.all = append(live, weak.Make(a))
 	arenas.publish.Do(func() { strand.Publish(graph{}) })
 	a.watcher.stops = map[uint32]watch{}
-	runtime.AddCleanup(a, closeArena, remains{a.mem, a.self, seg, a.watcher.stops})
+	runtime.AddCleanup(a, func(r remains) { go closeArena(r) }, remains{a.mem, a.self, seg, a.watcher.stops})
 	return a, nil
 }
 
@@ -128,7 +128,11 @@ func closeArena(r remains) {
 	a.watcher.stops = map[uint32]watch{}
 	a.watcher.off = true
 	a.guest = a.mem.procs[r.self].guest.Load()
-	a.recoverProc(r.self, a.mem.procs[r.self].word.Load())
+	p := &a.mem.procs[r.self].word
+	w := p.Load()
+	if word := procWord(procRecovering, a.self, w, procPID(w)); p.CompareAndSwap(w, word) {
+		a.recover(a.self, word)
+	}
 	r.seg.Release()
 }
 

@@ -2,7 +2,6 @@ package shm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -35,6 +34,7 @@ type barrierCell struct {
 	acting  atomic.Uint64 // the one whose action runs, 0 if none
 	passing atomic.Uint64 // the one whose parties are being let go, 0 if none
 	actor   atomic.Uint32 // process + 1 that runs the action
+	left    atomic.Uint64 // the last round that a party has left without breaking it
 	spoilt  atomic.Bool   // the acting round broke meanwhile
 	broken  atomic.Bool
 }
@@ -70,19 +70,24 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 	var t waiter
 	if c.parties > 1 && ctx.Err() == nil {
 		if t, err = a.waiter(ctx, s, b.unit); err != nil {
-			return 0, errors.Join(err, b.Abort(ctx))
+			c.leave(a, b.unit, c.round.Load())
+			return 0, err
 		}
 		defer t.done()
 	}
-	c.guard.lock(a)
 	if c.broken.Load() {
-		c.guard.unlock(a)
 		return 0, b.errBroken()
 	}
-	if err := strand.Err(ctx); err != nil {
-		c.breakAll(a, b.unit)
-		c.guard.unlock(a)
-		return 0, err
+	if err := c.guard.lockUnder(ctx, a); err != nil || ctx.Err() != nil {
+		if err == nil {
+			c.unlock(a, b.unit)
+		}
+		c.leave(a, b.unit, c.round.Load())
+		return 0, strand.Err(ctx)
+	}
+	if c.broken.Load() {
+		c.unlock(a, b.unit)
+		return 0, b.errBroken()
 	}
 	turn, round := int(c.arrived.Load()), c.round.Load()
 	if turn+1 == int(c.parties) {
@@ -90,18 +95,42 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 	}
 	t.enter(ctx, 0, round, false)
 	c.arrived.Add(1)
-	c.guard.unlock(a)
+	c.unlock(a, b.unit)
 	err = t.park(ctx, b)
-	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	// With the guard, a party cannot leave a round that is just being let go.
+	if t.look() == waiting && c.guard.lockShortly(a) {
+		defer c.unlock(a, b.unit)
+	}
 	switch t.leave() {
 	case passed:
 		return turn, nil
 	case broken:
 		return 0, b.errBroken()
 	default:
-		c.breakRound(a, b.unit, round)
+		c.leave(a, b.unit, round)
 		return 0, err
+	}
+}
+
+// leave breaks the round that a party leaves, unless it has passed. Whoever has
+// the guard does it when it opens it, be it the caller or a process that has been
+// stopped with it.
+func (c *barrierCell) leave(a *arena, unit uint32, round uint64) {
+	if c.left.Store(round); c.guard.tryLock(a) {
+		c.unlock(a, unit)
+	}
+}
+
+// unlock opens the guard; but first it breaks the rounds that parties have left.
+func (c *barrierCell) unlock(a *arena, unit uint32) {
+	for {
+		if round := c.left.Swap(0); round != 0 {
+			c.breakRound(a, unit, round)
+		}
+		c.guard.unlock(a)
+		if c.left.Load() == 0 || !c.guard.tryLock(a) {
+			return
+		}
 	}
 }
 
@@ -122,10 +151,10 @@ func (b *Barrier) last(ctx context.Context, c *barrierCell, round uint64) error 
 	c.round.Add(1)
 	if b.Action == nil {
 		c.letGo(a, b.unit)
-		c.guard.unlock(a)
+		c.unlock(a, b.unit)
 		return nil
 	}
-	c.guard.unlock(a)
+	c.unlock(a, b.unit)
 	var err error
 	acted := false
 	defer func() { // also when the action ends its goroutine
@@ -133,13 +162,13 @@ func (b *Barrier) last(ctx context.Context, c *barrierCell, round uint64) error 
 			c.guard.lock(a)
 			c.breakAll(a, b.unit)
 			c.endRound(a, b.unit, round)
-			c.guard.unlock(a)
+			c.unlock(a, b.unit)
 		}
 	}()
 	err = b.act(ctx)
 	acted = true
 	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	defer c.unlock(a, b.unit)
 	switch {
 	case err != nil:
 		c.breakAll(a, b.unit)
@@ -213,7 +242,7 @@ func (c *barrierCell) breakRound(a *arena, unit uint32, round uint64) {
 // leftBy is breakRound for a party whose process has died.
 func (c *barrierCell) leftBy(a *arena, unit uint32, round uint64) {
 	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	defer c.unlock(a, unit)
 	c.breakRound(a, unit, round)
 }
 
@@ -223,7 +252,7 @@ func (c *barrierCell) recoverFrom(a *arena, unit, n uint32) {
 	torn := c.guard.heldBy(n)
 	if !torn {
 		c.guard.lock(a)
-		defer c.guard.unlock(a)
+		defer c.unlock(a, unit)
 	}
 	if c.passing.Load() != 0 {
 		c.letGo(a, unit)
@@ -244,7 +273,7 @@ func (b *Barrier) Abort(ctx context.Context) error {
 	}
 	c := barrierAt(b.a, b.unit)
 	c.guard.lock(b.a)
-	defer c.guard.unlock(b.a)
+	defer c.unlock(b.a, b.unit)
 	c.breakAll(b.a, b.unit)
 	return nil
 }
@@ -257,7 +286,7 @@ func (b *Barrier) Reset(ctx context.Context) error {
 	}
 	c := barrierAt(b.a, b.unit)
 	c.guard.lock(b.a)
-	defer c.guard.unlock(b.a)
+	defer c.unlock(b.a, b.unit)
 	c.empty(b.a, b.unit)
 	c.broken.Store(false)
 	return nil
@@ -269,8 +298,9 @@ func (b *Barrier) State(context.Context) (tristrand.BarrierState, error) {
 		return tristrand.BarrierState{}, err
 	}
 	c := barrierAt(b.a, b.unit)
-	c.guard.lock(b.a)
-	defer c.guard.unlock(b.a)
+	if c.guard.lockShortly(b.a) {
+		defer c.unlock(b.a, b.unit)
+	}
 	return tristrand.BarrierState{Parties: int(c.parties), Waiting: int(c.arrived.Load()), Broken: c.broken.Load()}, nil
 }
 

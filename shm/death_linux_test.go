@@ -437,3 +437,29 @@ func usable(ctx context.Context, t *testing.T, k *kit) {
 		t.Errorf("the event: %+v", st)
 	}
 }
+
+// A process that is stopped in the middle of an operation keeps nobody longer
+// than their time, and everything goes on when it does.
+func TestStoppedInTheMiddle(t *testing.T) {
+	ctx, k := adopt(t), newKit(t)
+	a := newActor(t, k)
+	a.say("ann stop sem")
+	a.say("bob stop barrier")
+	until(t, "they have stopped", func() bool { return k.word(0).Load() == 2 })
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	is(t, k.Sem.Acquire(short()), context.DeadlineExceeded, "Acquire")
+	_, err := k.Barrier.Wait(short())
+	is(t, err, context.DeadlineExceeded, "Wait")
+	if st := must(k.Sem.State(ctx)); st.Bound != 2 {
+		t.Errorf("%+v", st)
+	}
+	k.word(0).Store(3)
+	if err := errors.Join(k.Sem.Acquire(ctx), k.Sem.Release(ctx, 1)); err != nil {
+		t.Error(err)
+	}
+	until(t, "the barrier is broken by the one who left", func() bool { return must(k.Barrier.State(ctx)).Broken })
+}

@@ -1,5 +1,7 @@
 package shm
 
+import "runtime"
+
 // Die calls die while this process holds the guard of a semaphore that it has
 // just been acquiring, for tests of what is left then.
 func (m *Semaphore) Die(die func()) {
@@ -54,4 +56,24 @@ func (l *RLock) Die(die func()) {
 func (l *Lock) DieMaking(die func()) {
 	l.a.mem.head.alloc.lock(l.a)
 	die()
+}
+
+// Hold holds the guard of a semaphore until go on returns true.
+func (m *Semaphore) Hold(goOn func() bool) {
+	c := semaphoreAt(m.a, m.unit)
+	c.guard.lock(m.a)
+	for !goOn() {
+		runtime.Gosched()
+	}
+	c.unlock(m.a, m.unit)
+}
+
+// Hold holds the guard of a barrier until go on returns true.
+func (b *Barrier) Hold(goOn func() bool) {
+	c := barrierAt(b.a, b.unit)
+	c.guard.lock(b.a)
+	for !goOn() {
+		runtime.Gosched()
+	}
+	c.unlock(b.a, b.unit)
 }

@@ -1,12 +1,14 @@
 package shm
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"github.com/tristrand/tristrand/internal/futex"
+	"github.com/tristrand/tristrand/strand"
 )
 
 // A guard is a mutex for a few instructions in shared memory. Its word names the
@@ -19,18 +21,46 @@ const (
 	guardWanted = 1 << 31
 	guardNap    = 5 * time.Millisecond // a wake that was lost costs no more
 	guardSpins  = 100
+	guardChecks = 10 // naps between two looks at whether the holder lives
 )
 
-// lock waits until this process has the guard.
+// lock waits until this process has the guard. It waits for as long as the holder
+// is stopped, should it have been stopped with the guard; see lockUnder.
 func (g *guard) lock(a *arena) {
-	me := a.self + 1
-	if !g.word.CompareAndSwap(0, me) {
-		g.lockSlow(a, me)
+	if !g.tryLock(a) {
+		_ = g.lockSlow(context.Background(), a) // never ends
 	}
-	a.shadow.acquire(0)
 }
 
-func (g *guard) lockSlow(a *arena, me uint32) {
+// lockUnder is lock that gives up when ctx has ended.
+func (g *guard) lockUnder(ctx context.Context, a *arena) error {
+	if g.tryLock(a) {
+		return nil
+	}
+	return g.lockSlow(ctx, a)
+}
+
+// tryLock takes the guard if nobody has it.
+func (g *guard) tryLock(a *arena) bool {
+	if !g.word.CompareAndSwap(0, a.self+1) {
+		return false
+	}
+	a.shadow.acquire(0)
+	return true
+}
+
+// lockShortly is lock that gives up after a while, for who only looks.
+func (g *guard) lockShortly(a *arena) bool {
+	if g.tryLock(a) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*guardNap)
+	defer cancel()
+	return g.lockSlow(ctx, a) == nil
+}
+
+func (g *guard) lockSlow(ctx context.Context, a *arena) error {
+	me := a.self + 1
 	for i := 0; ; i++ {
 		w := g.word.Load()
 		switch {
@@ -40,14 +70,20 @@ func (g *guard) lockSlow(a *arena, me uint32) {
 				mine |= guardWanted // others may sleep as well
 			}
 			if g.word.CompareAndSwap(0, mine) {
-				return
+				a.shadow.acquire(0)
+				return nil
 			}
 		case i < guardSpins:
 			if i%10 == 9 {
 				runtime.Gosched()
 			}
+		case ctx.Err() != nil:
+			return strand.Err(ctx)
 		case w&guardWanted != 0 || g.word.CompareAndSwap(w, w|guardWanted):
-			a.watch()
+			// Not left to the watcher: it may be what waits here.
+			if i%guardChecks == 0 {
+				a.relieve(w&^guardWanted - 1)
+			}
 			futex.Wait(word32(&g.word), w|guardWanted, guardNap)
 		}
 	}

@@ -64,12 +64,36 @@ func (a *arena) join() error {
 
 // reap recovers whoever has died unseen.
 func (a *arena) reap() {
-	for i := range a.mem.procs {
-		p := &a.mem.procs[i]
-		if w := p.word.Load(); procState(w) != procFree && !pidfd.Alive(procPID(w), p.id.Load()) {
-			a.recoverProc(uint32(i), w)
+	for i := range uint32(maxProcs) {
+		a.relieve(i)
+	}
+}
+
+// relieve recovers process n if it is dead, also in place of one that has died
+// over it.
+func (a *arena) relieve(n uint32) {
+	if n >= maxProcs {
+		return
+	}
+	w := a.mem.procs[n].word.Load()
+	switch by := procBy(w) % maxProcs; {
+	case procState(w) == procLive && !a.alive(n, w):
+		a.recoverProc(n, w)
+	case procState(w) != procRecovering || by == a.self:
+	case by == n: // it was leaving
+		if !a.alive(n, w) {
+			a.takeOver(n, w)
+		}
+	default:
+		if v := a.mem.procs[by].word.Load(); procState(v) != procLive || !a.alive(by, v) {
+			a.takeOver(n, w)
 		}
 	}
+}
+
+// alive reports whether the process with the word w is there.
+func (a *arena) alive(n uint32, w uint64) bool {
+	return pidfd.Alive(procPID(w), a.mem.procs[n].id.Load())
 }
 
 // watcher watches the other processes of an arena for as long as somebody here
@@ -115,6 +139,7 @@ func (a *arena) watchAll() {
 		stop, err := pidfd.Watch(procPID(word), p.id.Load(), func() {
 			if a := self.Value(); a != nil {
 				a.recoverProc(n, word)
+				a.relieve(n)
 			}
 		})
 		switch {

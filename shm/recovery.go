@@ -1,5 +1,7 @@
 package shm
 
+import "time"
+
 // What a process leaves behind when it dies, at whatever instruction:
 //
 //   - waits in its spots. They are ended first, so that nothing can be handed to
@@ -21,17 +23,44 @@ func (a *arena) recoverProc(n uint32, w uint64) {
 	if procState(w) != procLive {
 		return
 	}
+	a.takeOver(n, w)
+}
+
+// takeOver is recoverProc in place of a process that has died over it, for which
+// the word is w.
+func (a *arena) takeOver(n uint32, w uint64) {
 	word := procWord(procRecovering, a.self, w, procPID(w))
-	if a.mem.procs[n].word.CompareAndSwap(w, word) {
+	if !a.mem.procs[n].word.CompareAndSwap(w, word) {
+		return
+	}
+	// The recovery takes as long as a process is stopped that has a guard; the
+	// caller may not.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
 		a.recover(n, word)
+	}()
+	patience := time.NewTimer(recoveryPatience)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
 	}
 }
+
+const recoveryPatience = 50 * time.Millisecond
 
 // recover does it; this process has claimed it by word.
 func (a *arena) recover(n uint32, word uint64) {
 	a.mem.head.alloc.open(n)
 	a.mem.head.judge.open(n)
 	lost := a.endWaits(n)
+	for m := range a.mutexes() { // first, as nothing keeps them waiting
+		m.recoverFrom(n)
+	}
+	for m := range a.mutexes() {
+		m.kick()
+	}
 	for unit, k := range a.objects() {
 		a.recoverObject(unit, k, n)
 	}
@@ -50,13 +79,9 @@ func (a *arena) recover(n uint32, word uint64) {
 	for i := range a.spotsOf(n) {
 		a.rise(i)
 	}
-	for m := range a.mem.procs { // those that it was itself recovering
-		p := &a.mem.procs[m]
-		if w := p.word.Load(); procState(w) == procRecovering && procBy(w) == n && m != int(n) {
-			word := procWord(procRecovering, a.self, w, procPID(w))
-			if p.word.CompareAndSwap(w, word) {
-				a.recover(uint32(m), word)
-			}
+	for m := range uint32(maxProcs) { // those that it was itself recovering
+		if w := a.mem.procs[m].word.Load(); procState(w) == procRecovering && procBy(w) == n && m != n {
+			a.takeOver(m, w)
 		}
 	}
 	p := &a.mem.procs[n]
@@ -130,14 +155,12 @@ func (a *arena) makeUp(l lost) {
 
 // recoverObject puts right what process n has left in an object.
 func (a *arena) recoverObject(unit uint32, k kind, n uint32) {
-	switch {
-	case isLock(k):
-		a.mutex(unit).recoverFrom(n)
-	case k == kindSemaphore, k == kindBoundedSemaphore:
+	switch k {
+	case kindSemaphore, kindBoundedSemaphore:
 		if held := &semaphoreAt(a, unit).held[n]; held.Load() > 0 {
 			held.Store(0)
 		}
-	case k == kindBarrier:
+	case kindBarrier:
 		barrierAt(a, unit).recoverFrom(a, unit, n)
 	}
 	a.cell(unit).guard.open(n)
@@ -145,14 +168,12 @@ func (a *arena) recoverObject(unit uint32, k kind, n uint32) {
 
 // kick wakes whoever could go on in an object and may have missed it.
 func (a *arena) kick(unit uint32, k kind) {
-	switch {
-	case isLock(k):
-		a.mutex(unit).kick()
-	case k == kindSemaphore, k == kindBoundedSemaphore:
+	switch k {
+	case kindSemaphore, kindBoundedSemaphore:
 		a.kickSemaphore(unit)
-	case k == kindEvent:
+	case kindEvent:
 		a.kickEvent(unit)
-	case k == kindCell:
+	case kindCell:
 		for lane := range uint64(laneMask + 1) {
 			a.wake(unit, lane, -1, retry)
 		}

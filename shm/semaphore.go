@@ -2,6 +2,7 @@ package shm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -33,6 +34,7 @@ type semaphoreCell struct {
 	total  atomic.Int64
 	bound  int64         // 0: none
 	wanted atomic.Uint32 // somebody waits, or has passed
+	recall atomic.Uint32 // whoever has the guard is to look once more who can pass
 	high   atomic.Uint32 // processes from here on never held any
 	held   [maxProcs]atomic.Int64
 }
@@ -75,8 +77,8 @@ func (m *Semaphore) init(k kind, name string, n, bound int) error {
 	return nil
 }
 
-// out returns how many are held, those of waiters that have passed included. The
-// caller has the guard.
+// out returns how many are held, those of waiters that have passed included. It is
+// exact if the caller has the guard.
 func (c *semaphoreCell) out(a *arena, unit uint32) (held, passing, waits int64) {
 	for i := range min(c.high.Load(), maxProcs) {
 		held += c.held[i].Load()
@@ -97,9 +99,6 @@ func (c *semaphoreCell) out(a *arena, unit uint32) (held, passing, waits int64) 
 			waits++
 		}
 	}
-	if passing+waits == 0 {
-		c.wanted.Store(0)
-	}
 	return held, passing, waits
 }
 
@@ -111,17 +110,32 @@ func (c *semaphoreCell) hold(a *arena) {
 	c.held[a.self].Add(1)
 }
 
+// unlock opens the guard, and looks once more who can pass if somebody could not
+// wait for the guard to do it.
+func (c *semaphoreCell) unlock(a *arena, unit uint32) {
+	for {
+		c.guard.unlock(a)
+		if c.recall.Load() == 0 || !c.guard.tryLock(a) {
+			return
+		}
+		c.recall.Store(0)
+		c.pass(a, unit)
+	}
+}
+
 // try takes one if that is possible without overtaking.
-func (c *semaphoreCell) try(a *arena, unit uint32) bool {
-	c.guard.lock(a)
-	defer c.guard.unlock(a)
+func (c *semaphoreCell) try(ctx context.Context, a *arena, unit uint32) error {
+	if err := c.guard.lockUnder(ctx, a); err != nil {
+		return err
+	}
+	defer c.unlock(a, unit)
 	held, passing, waits := c.out(a, unit)
 	if c.total.Load()-held-passing-waits <= 0 {
-		return false
+		return tristrand.ErrBusy
 	}
 	c.hold(a)
 	a.shadow.acquire(unit)
-	return true
+	return nil
 }
 
 // Acquire waits until the count is above zero and takes one from it, first come
@@ -135,33 +149,41 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 		return err
 	}
 	a, c := m.a, semaphoreAt(m.a, m.unit)
-	if c.try(a, m.unit) {
-		return nil
+	if err := c.try(ctx, a, m.unit); !errors.Is(err, tristrand.ErrBusy) {
+		return err
 	}
 	t, err := a.waiter(ctx, s, m.unit)
 	if err != nil {
 		return err
 	}
 	defer t.done()
-	c.guard.lock(a)
+	if err := c.guard.lockUnder(ctx, a); err != nil {
+		return err
+	}
 	c.wanted.Store(1)
 	t.enter(ctx, 0, 0, false)
 	c.pass(a, m.unit)
-	c.guard.unlock(a)
+	c.unlock(a, m.unit)
 	err = t.park(ctx, m)
-	c.guard.lock(a)
-	defer c.guard.unlock(a)
-	if t.look() == passed {
-		c.hold(a) // before leaving: killed in between, it is given back once
-		err = nil
+	if t.giveUp() {
+		return err
 	}
+	// Counted before leaving: killed in between, it is given back once. Who looks
+	// in between sees one less than there is free, so somebody looks once more.
+	c.hold(a)
 	t.leave()
-	return err
+	if c.recall.Store(1); c.guard.tryLock(a) {
+		c.unlock(a, m.unit)
+	}
+	return nil
 }
 
 // pass lets as many waiters pass as there are free. The caller has the guard.
 func (c *semaphoreCell) pass(a *arena, unit uint32) {
 	held, passing, waits := c.out(a, unit)
+	if passing+waits == 0 {
+		c.wanted.Store(0)
+	}
 	if n := min(waits, c.total.Load()-held-passing); n > 0 {
 		a.wake(unit, 0, int(n), passed)
 	}
@@ -171,7 +193,7 @@ func (c *semaphoreCell) pass(a *arena, unit uint32) {
 func (a *arena) kickSemaphore(unit uint32) {
 	c := semaphoreAt(a, unit)
 	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	defer c.unlock(a, unit)
 	c.pass(a, unit)
 }
 
@@ -181,11 +203,11 @@ func (m *Semaphore) TryAcquire(ctx context.Context) error {
 	if err := m.usable("semaphore"); err != nil {
 		return err
 	}
-	if !semaphoreAt(m.a, m.unit).try(m.a, m.unit) {
+	err := semaphoreAt(m.a, m.unit).try(context.WithoutCancel(ctx), m.a, m.unit)
+	if err != nil {
 		m.a.watch() // one that a dead process holds is there for the next who tries
-		return tristrand.ErrBusy
 	}
-	return nil
+	return err
 }
 
 // Release adds n, at least 1, to the count. A bounded semaphore returns
@@ -201,7 +223,7 @@ func (m *Semaphore) Release(ctx context.Context, n int) error {
 	a, c := m.a, semaphoreAt(m.a, m.unit)
 	a.shadow.release(m.unit)
 	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	defer c.unlock(a, m.unit)
 	held, passing, _ := c.out(a, m.unit)
 	if out := held + passing; c.bound > 0 && int64(n) > out {
 		return fmt.Errorf("%w: %v: Release(%d) with %d of %d free", tristrand.ErrOverRelease, m, n, c.bound-out, c.bound)
@@ -242,8 +264,9 @@ func (m *Semaphore) State(context.Context) (tristrand.SemaphoreState, error) {
 		return tristrand.SemaphoreState{}, err
 	}
 	a, c := m.a, semaphoreAt(m.a, m.unit)
-	c.guard.lock(a)
-	defer c.guard.unlock(a)
+	if c.guard.lockShortly(a) {
+		defer c.unlock(a, m.unit)
+	}
 	held, passing, waits := c.out(a, m.unit)
 	return tristrand.SemaphoreState{Free: int(c.total.Load() - held - passing), Bound: int(c.bound), Waiting: int(waits)}, nil
 }

@@ -167,6 +167,23 @@ func (t *waiter) leave() phase {
 	}
 }
 
+// giveUp ends the wait if nobody has, and reports whether it did. If not, the
+// caller leaves when it has dealt with what it was given.
+func (t *waiter) giveUp() bool {
+	sp := &t.a.mem.spots[t.i]
+	for {
+		v := sp.state.Load()
+		if phaseOf(v) != waiting {
+			t.a.shadow.acquire(t.unit)
+			return phaseOf(v) == refused
+		}
+		if sp.state.CompareAndSwap(v, t.number<<numberShift|uint32(idle)) {
+			t.leave()
+			return true
+		}
+	}
+}
+
 // cancel ends a wait that was not parked.
 func (t *waiter) cancel() phase {
 	p := t.leave()
