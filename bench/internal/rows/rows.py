@@ -2,6 +2,7 @@
 the work of ROW N times, and answers with the nanoseconds that it took, or with what was wrong.
 
 Each function does exactly what its counterpart in Go does, and checks it."""
+import multiprocessing
 import queue
 import sys
 import threading
@@ -73,6 +74,15 @@ def rlock(n):
     check(count, n)
 
 
+def mplock(n):
+    mu, count = multiprocessing.Lock(), 0
+    for _ in range(n):
+        mu.acquire()
+        count += 1
+        mu.release()
+    check(count, n)
+
+
 def contended(n):
     mu, count = threading.Lock(), 0
     each = n // CONTENDERS + 1
@@ -130,7 +140,7 @@ def thread(n):
 
 
 ROWS = {
-    "fire": fire, "result": result, "futures": futures, "lock": lock, "rlock": rlock,
+    "fire": fire, "result": result, "futures": futures, "lock": lock, "rlock": rlock, "mplock": mplock,
     "contended": contended, "queue": queue_pairs, "pipe": pipe, "thread": thread,
 }
 

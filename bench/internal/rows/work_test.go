@@ -72,7 +72,7 @@ func TestBoundsAreThoseThatAreAsked(t *testing.T) {
 	want := map[string]string{
 		"fire/ants": "≤ 1.2", "fire/pond": "≤ 1.2", "fire/conc": "≤ 1.2", "fire/errgroup": "≤ 1.2", "fire/workerpool": "≤ 1.2",
 		"fire-future/pond": "≤ 1.2", "result/bare-goroutine": "≤ 1.3", "result/python-executor": "≥ 20",
-		"lock/sync.Mutex": "≤ 2", "lock-4deep/sync.Mutex": "≤ 3", "lock-8/sync.Mutex": "≥ 0.8",
+		"lock/sync.Mutex": "≤ 2", "shm-lock/sync.Mutex": "≤ 2", "shm-lock/python-mp-lock": "≤ 0.35", "shm-hand/futex-ping-pong": "≤ 2", "lock-4deep/sync.Mutex": "≤ 3", "lock-8/sync.Mutex": "≥ 0.8",
 		"queue/channel": "≤ 1.5", "queue-2/channel": "≤ 1.5",
 		"run/xargs": "≥ 0.9", "run-grouped/xargs": "≥ 0.75", "run/parallel": "≥ 5", "run-grouped/parallel": "≥ 5",
 	}
