@@ -182,14 +182,14 @@ func (c *Client) connect(ctx context.Context) (*clientLink, error) {
 			close(done)
 			if err == nil && c.closed {
 				err = ErrClosed
-				if lk != nil {
-					lk.end(err)
-				}
 			}
 			if err == nil {
 				c.link, c.plain = lk, plain
 			}
 			c.mu.Unlock()
+			if err != nil && lk != nil {
+				lk.end(err)
+			}
 			return lk, err
 		}
 		wait := c.dialing
@@ -308,6 +308,7 @@ func (c *Client) do(ctx context.Context, cl call) (any, error) {
 		}
 		v, err := lk.do(ctx, cl)
 		if errors.Is(err, errNotSent) && try < maxTries {
+			c.forget(lk)
 			continue // it cannot have been done
 		}
 		return v, err

@@ -75,6 +75,7 @@ func (lk *clientLink) end(err error) {
 		p.done, p.err = true, err
 	}
 	lk.mu.Unlock()
+	lk.c.forget(lk)
 	_ = lk.nc.Close() // the reader sees it
 	for _, p := range calls {
 		p.w.Grant()
@@ -88,7 +89,6 @@ func (lk *clientLink) read() {
 		err := lk.one()
 		if err != nil {
 			lk.end(fmt.Errorf("%w: %w", ErrConnection, err))
-			lk.c.forget(lk)
 			return
 		}
 	}
@@ -272,7 +272,6 @@ func (lk *clientLink) cancel(ctx context.Context, s *strand.Strand, p *linkCall,
 		return true
 	}
 	lk.end(fmt.Errorf("%w: it does not answer within %v", ErrConnection, lk.c.o.Timeout))
-	lk.c.forget(lk)
 	return false
 }
 

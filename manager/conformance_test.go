@@ -141,4 +141,3 @@ func notBelowZero(bound int) int {
 	}
 	return bound
 }
-

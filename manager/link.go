@@ -298,6 +298,9 @@ func (lk *link) waits(ctx context.Context, n int64, rq request, c *host.Call) {
 	delete(lk.waiting, n)
 	lk.mu.Unlock()
 	cancel(nil)
+	if lk.ctx.Err() != nil {
+		return // nobody is there to hear it
+	}
 	if lk.done(n, kind, v, err) == nil {
 		_ = lk.out.flush() // the reader sees it, too
 	}

@@ -131,6 +131,7 @@ func (s *Server) prepare() error {
 		return fmt.Errorf("manager: MaxDepth %d: the most is %d", s.MaxDepth, maxDepth)
 	}
 	s.table = host.NewTable(s.MaxObjects)
+	s.peers.drop, s.peers.quit = s.table.Decref, make(chan struct{})
 	s.listeners, s.conns = map[net.Listener]bool{}, map[net.Conn]bool{}
 	return s.register()
 }
@@ -174,6 +175,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.stop()
 	cancel()
 	s.wg.Wait()
+	s.peers.wg.Wait()
 	return err
 }
 
@@ -257,6 +259,7 @@ func (s *Server) stop() {
 		return
 	}
 	s.closed = true
+	close(s.peers.quit)
 	for l := range s.listeners {
 		_ = l.Close() // its Accept says so
 	}

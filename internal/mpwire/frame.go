@@ -45,6 +45,7 @@ type Reader struct {
 	r      io.Reader
 	buf    []byte // small, kept
 	lo, hi int    // what of buf has been read and not been taken
+	torn   bool   // a large frame was not read to its end
 }
 
 // NewReader returns a reader that keeps a buffer of size bytes, at least 16.
@@ -55,6 +56,10 @@ func NewReader(r io.Reader, size int) *Reader {
 
 // Buffered returns how many bytes have been read and not been taken.
 func (r *Reader) Buffered() int { return r.hi - r.lo }
+
+// Torn reports whether Next has failed in the middle of a frame, so that it
+// cannot go on after it; a time-out elsewhere can be followed by another Next.
+func (r *Reader) Torn() bool { return r.torn }
 
 // HasFrame reports whether Next would return without reading.
 func (r *Reader) HasFrame() bool {
@@ -161,6 +166,7 @@ func (r *Reader) large(n int) ([]byte, error) {
 		m, err := r.r.Read(b[have:])
 		have += m
 		if err != nil && have < n {
+			r.torn = true
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
