@@ -22,8 +22,11 @@ const (
 // woken when mu is released. The caller holds mu.
 func (p *Pool) enqueue(it *item) *worker {
 	if p.queue.Len() == 0 {
-		if w := p.free(); w != nil && w.give(it) {
-			return w
+		if w := p.free(); w != nil {
+			if w.give(it) {
+				return w
+			}
+			p.rest(w)
 		}
 		if it.job == nil {
 			return nil // it was cancelled meanwhile
@@ -31,6 +34,13 @@ func (p *Pool) enqueue(it *item) *worker {
 	}
 	p.queue.Push(it, it.job.Limits().Priority)
 	return nil
+}
+
+// rest notes that w has nothing to do, if that is so.
+func (p *Pool) rest(w *worker) {
+	if w.state == ready && w.held == 0 {
+		p.idle = append(p.idle, w)
+	}
 }
 
 // free returns the worker that a job shall go to, nil if there is none.
@@ -55,44 +65,41 @@ func (p *Pool) free() *worker {
 	return best
 }
 
-// feed gives w what waits. The caller holds mu.
+// feed gives w what waits, and lets Submits go on for which there is room then. The
+// caller holds mu, which is given up meanwhile, and wakes w.
 func (p *Pool) feed(w *worker) {
-	for w.state == ready && p.queue.Len() > 0 && w.held < p.depth {
-		it := p.queue.Pop()
-		if !w.give(it) && it.job != nil {
-			p.queue.Return(it)
+	for {
+		for w.state == ready && p.queue.Len() > 0 && w.held < p.depth {
+			it := p.queue.Pop()
+			if !w.give(it) && it.job != nil {
+				p.queue.Return(it)
+				break
+			}
+		}
+		if len(p.putters) == 0 || p.queue.Len()+p.reserved >= p.bound {
 			break
 		}
-	}
-	if len(p.putters) > 0 {
 		p.admit()
 	}
-	switch {
-	case w.state != ready || w.held > 0:
-	case p.depth > 1 && p.held > 0 && p.rob(w):
-	default:
-		p.idle = append(p.idle, w)
+	if w.state == ready && w.held == 0 && p.held > 0 {
+		p.rob(w)
 	}
+	p.rest(w)
 }
 
 // rob gives w a job that was sent ahead to another worker, which has not come to it.
-func (p *Pool) rob(w *worker) bool {
+func (p *Pool) rob(w *worker) {
 	for v := range p.workers {
 		if v.held < 2 {
 			continue
 		}
 		if it := v.takeBack(); it != nil {
-			if w.give(it) {
-				w.jobs.Wake()
-				return true
-			}
-			if it.job != nil {
+			if !w.give(it) && it.job != nil {
 				p.queue.Return(it)
 			}
-			return false
+			return
 		}
 	}
-	return false
 }
 
 // give sends it to w, which has room for it, as far as the pool knows. It returns false
