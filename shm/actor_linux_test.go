@@ -20,14 +20,21 @@ import (
 	"github.com/tristrand/tristrand/strand"
 )
 
+// testMain is what TestMain was given.
+var testMain *testing.M
+
 // primitiveParts are those of the tests of the primitives.
-var primitiveParts = map[string]part{
-	"act":     actPart,
-	"hand":    handPart,
-	"storm":   stormPart,
-	"count":   countPart,
-	"ordered": orderedPart,
-	"history": historyPart,
+func primitiveParts() map[string]part {
+	return map[string]part{
+		"act":     actPart,
+		"hand":    handPart,
+		"storm":   stormPart,
+		"count":   countPart,
+		"ordered": orderedPart,
+		"history": historyPart,
+		"let go":  letGoPart,
+		"conform": conformPart,
+	}
 }
 
 // A kit is what the processes of a test share.

@@ -1,8 +1,14 @@
 package shm_test
 
 import (
+	"bufio"
 	"context"
+	"flag"
+	"fmt"
+	"io"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/conformance"
@@ -15,6 +21,38 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// conformPart runs the suites in this process, with objects in the arena of the
+// process that sent the kit.
+func conformPart(in []byte, _ *bufio.Scanner, _ io.Writer) error {
+	var k kit
+	if err := cbor.Unmarshal(in, &k); err != nil {
+		return err
+	}
+	k.A.MakeHere()
+	if err := flag.CommandLine.Parse([]string{"-test.run=^TestConformance$", "-test.short", "-test.timeout=100s"}); err != nil {
+		return err
+	}
+	if code := testMain.Run(); code != 0 {
+		return fmt.Errorf("the suites end with %d", code)
+	}
+	return nil
+}
+
+// The suites hold for processes that share an arena, and so seats, guards and
+// whatever else could be mixed up.
+func TestConformanceOfSeveralProcessesAtOnce(t *testing.T) {
+	k := newKit(t)
+	others := []*other{start(t, "conform", k), start(t, "conform", k)}
+	for _, o := range others {
+		for o.lines.Scan() {
+			if line := o.lines.Text(); line != "PASS" {
+				t.Log(line)
+			}
+		}
+		o.end(false)
+	}
 }
 
 func TestConformance(t *testing.T) {

@@ -77,3 +77,13 @@ func (b *Barrier) Hold(goOn func() bool) {
 	}
 	c.unlock(b.a, b.unit)
 }
+
+// Arenas returns how many arenas this process has mapped.
+func Arenas() int { return len(mapped()) }
+
+// MakeHere has this process make its objects where l is.
+func (l *Lock) MakeHere() {
+	arenas.mu.Lock()
+	defer arenas.mu.Unlock()
+	arenas.making = l.a
+}

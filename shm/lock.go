@@ -2,6 +2,7 @@ package shm
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/tristrand/tristrand"
@@ -68,6 +69,7 @@ func (l *locker) take(s *strand.Strand, place int32) bool {
 	}
 	s.Held(1)
 	l.a.shadow.acquire(l.unit)
+	runtime.KeepAlive(l) // and so the memory of c
 	return true
 }
 
@@ -82,7 +84,11 @@ func (l *locker) release() bool {
 	if w&(flags|transit) != 0 || c.depth.Load() != 0 {
 		return false
 	}
-	s := l.a.seats[seatIn(w)&(maxSeats-1)].strand.Load()
+	i := seatIn(w)
+	if i >= keptSeats {
+		return false
+	}
+	s := l.a.seats[i].strand.Load()
 	if s == nil || !s.Mine() || s.Scheduler() != nil {
 		return false
 	}
@@ -91,6 +97,7 @@ func (l *locker) release() bool {
 		return false
 	}
 	s.Held(-1)
+	runtime.KeepAlive(l)
 	return true
 }
 

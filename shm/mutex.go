@@ -114,6 +114,7 @@ func (m mutex) try(ctx context.Context, on strand.Resource, s *strand.Strand, pl
 	if s.Scheduler() == nil && m.barge(s, claim, 0) {
 		return nil
 	}
+	m.a.spare(s, seat)
 	m.a.watch() // a holder that has died is told to the next who tries
 	if seatIn(m.cell.word.Load()) == seatDead {
 		return m.errDied(on)
@@ -251,6 +252,7 @@ func (m mutex) free(s *strand.Strand) {
 	s.Held(-1)
 	m.a.shadow.release(m.unit)
 	m.cell.guest.Store(0)
+	defer m.a.spare(s, seatIn(m.cell.word.Load()))
 	for {
 		w := m.cell.word.Load()
 		if w&contended != 0 && w&woken == 0 {

@@ -140,7 +140,7 @@ func (o *object) usable(what string) error {
 	case o.a == nil:
 		return fmt.Errorf("shm: this %s is a zero value: make it with a New function, or get it in a task's input", what)
 	case o.gone.Load():
-		return fmt.Errorf("shm: %s is closed here", o.a.nameOf(o.unit, o.kind))
+		return fmt.Errorf("shm: this %s is closed in this process", what)
 	}
 	return nil
 }

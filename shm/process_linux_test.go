@@ -39,6 +39,7 @@ var parts = map[string]part{
 const partVariable = "TRISTRAND_SHM_PART"
 
 func TestMain(m *testing.M) {
+	testMain = m
 	if name := os.Getenv(partVariable); name != "" {
 		playPart(name)
 	}
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 func playPart(name string) {
 	play, ok := parts[name]
 	if !ok {
-		play, ok = primitiveParts[name]
+		play, ok = primitiveParts()[name]
 	}
 	if !ok {
 		fmt.Fprintf(os.Stderr, "no part is called %q\n", name)

@@ -51,6 +51,16 @@ func (a *arena) seatOf(s *strand.Strand) uint32 { return uint32(s.Seat(a.id)) }
 
 type seatKey struct{ arena uint64 }
 
+// A strand keeps its seat until it ends. One from here on it keeps only while it
+// holds or waits, so that strands that do neither cannot take all of them.
+const keptSeats = maxSeats / 2
+
+// seated is what a strand remembers of an arena.
+type seated struct {
+	i     uint32 // its seat, 0 if it has none at present
+	known bool   // its end will be told
+}
+
 // seat returns the seat by which s holds: its own, or that of all guests. While
 // all are taken it waits.
 func (a *arena) seat(ctx context.Context, s *strand.Strand) (uint32, error) {
@@ -60,23 +70,39 @@ func (a *arena) seat(ctx context.Context, s *strand.Strand) (uint32, error) {
 	if i := a.seatOf(s); i != 0 {
 		return i, nil
 	}
-	at := s.Local(seatKey{a.id}, func() any { return new(uint32) }).(*uint32)
-	if *at == 0 {
+	at := s.Local(seatKey{a.id}, func() any { return new(seated) }).(*seated)
+	if at.i == 0 {
 		i, err := a.wantSeat(ctx, s.ID(), s.Name())
 		if err != nil {
 			return 0, err
 		}
-		*at = i
+		at.i = i
 		a.seats[i].strand.Store(s)
+	}
+	if !at.known {
+		at.known = true
 		self := weak.Make(a)
 		s.AtEnd(func() {
-			if a := self.Value(); a != nil {
-				a.strandEnded(s, i)
+			if a := self.Value(); a != nil && at.i != 0 {
+				a.strandEnded(s, at.i)
 			}
 		})
 	}
-	s.SetSeat(a.id, uint64(*at))
-	return *at, nil
+	s.SetSeat(a.id, uint64(at.i))
+	return at.i, nil
+}
+
+// spare gives the seat of s back if seats are short and s holds nothing.
+func (a *arena) spare(s *strand.Strand, i uint32) {
+	if i < keptSeats || s.ID() == 0 || s.Holding() > 0 {
+		return
+	}
+	at := s.Local(seatKey{a.id}, func() any { return new(seated) }).(*seated)
+	if at.i == i {
+		at.i = 0
+		s.SetSeat(a.id, 0)
+		a.rise(i)
+	}
 }
 
 // wantSeat takes a seat, as soon as one is free.

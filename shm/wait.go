@@ -101,6 +101,8 @@ func (t *waiter) done() {
 	t.a.drop(t.unit)
 	if t.borrow {
 		t.a.rise(t.i)
+	} else {
+		t.a.spare(t.s, t.i)
 	}
 }
 

@@ -185,7 +185,7 @@ type sent struct {
 // partner starts the process of the other side.
 func (b *baton) partner(self, side string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner, error) {
 	var p parcel.Parcel
-	defer p.Close() //nolint:errcheck // it has no files
+	defer p.Close()
 	var s sent
 	var errs [8]error
 	for i, l := range b.Locks {
@@ -251,7 +251,7 @@ func handChild(ctx context.Context, w io.Writer, side string) error {
 	for {
 		var n int
 		if _, err := fmt.Fscanln(in, &n); err != nil {
-			return nil //nolint:nilerr // its end of file
+			return nil // its end of file
 		}
 		ready := func() error { _, err := fmt.Fprintln(w, "ready"); return err }
 		if err := hand(b, ctx, 1, n, ready); err != nil {
