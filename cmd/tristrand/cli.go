@@ -28,6 +28,7 @@ const about = `Processes, threads and coroutines with one set of words: run the 
 type cli struct {
 	Compare     compareCmd       `cmd:"" help:"Run the same tasks serially and on every engine; show which suits which work."`
 	Run         runCmd           `cmd:"" help:"Run a command or a built-in task for every argument or line of input."`
+	Serve       serveCmd         `cmd:"" help:"Serve each connection by a program or a built-in handler."`
 	Version     versionCmd       `cmd:"" help:"Print the version of the command, of Go, and the platform."`
 	Completion  completionCmd    `cmd:"" help:"Print a completion script for your shell."`
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version and leave."`
@@ -90,9 +91,12 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 		options.NoAppSummary = true
 		usage := []string{"Usage: " + node.FullPath() + " [flags]"}
 		for _, arg := range node.Positional {
-			if arg.Passthrough {
+			switch {
+			case arg.Passthrough && node.Name == "run":
 				usage = append(usage, "[--] <command> ... [::: <input> ...]")
-			} else {
+			case arg.Passthrough:
+				usage = append(usage, "[--] <"+arg.Name+"> ...")
+			default:
 				usage = append(usage, arg.Summary())
 			}
 		}

@@ -3,6 +3,7 @@
 //
 //	tristrand compare              which engine suits which work, on this machine
 //	tristrand run -- cmd ::: args  a command or a built-in task for every argument
+//	tristrand serve :7000 -- cmd   a command or a built-in handler for every connection
 //
 // Every subcommand has --help with examples. Exit codes, for all of them:
 //

@@ -1,0 +1,242 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A served is a "tristrand serve" that runs.
+type served struct {
+	cmd  *exec.Cmd
+	addr string
+	log  chan string // lines that came after it listened
+}
+
+var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
+
+func serving(t *testing.T, args ...string) *served {
+	t.Helper()
+	s := &served{cmd: exec.Command("tristrand", append([]string{"serve"}, args...)...), log: make(chan string, 1000)}
+	out, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	in := bufio.NewScanner(out)
+	for s.addr == "" && in.Scan() {
+		if m := listening.FindStringSubmatch(in.Text()); m != nil {
+			s.addr = m[1]
+		}
+	}
+	if s.addr == "" {
+		t.Fatalf("it does not listen: %v", s.cmd.Wait())
+	}
+	go func() {
+		defer close(s.log)
+		for in.Scan() {
+			s.log <- in.Text()
+		}
+	}()
+	return s
+}
+
+// stop sends SIGTERM and returns the exit code and the log.
+func (s *served) stop(t *testing.T) (int, string) {
+	t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	var log strings.Builder
+	late := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() })
+	defer late.Stop()
+	for line := range s.log {
+		log.WriteString(line + "\n")
+	}
+	_ = s.cmd.Wait()
+	return s.cmd.ProcessState.ExitCode(), log.String()
+}
+
+// say sends text, ends the sending side, and returns the answer.
+func (s *served) say(t *testing.T, text string) string {
+	t.Helper()
+	network := "tcp"
+	if strings.HasPrefix(s.addr, "/") {
+		network = "unix"
+	}
+	c, err := net.Dial(network, s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = io.WriteString(c, text)
+	_ = c.(interface{ CloseWrite() error }).CloseWrite()
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		t.Errorf("%q: %v", text, err)
+	}
+	return string(answer)
+}
+
+func TestServeProgram(t *testing.T) {
+	s := serving(t, "127.0.0.1:0", "--", "sh", "-c", `read line; echo "$PROTO $TCPREMOTEIP $line"; [ "$line" != bad ]`)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			if got, want := s.say(t, fmt.Sprintf("%d\n", i)), fmt.Sprintf("TCP 127.0.0.1 %d\n", i); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	wg.Wait()
+	s.say(t, "bad\n")
+	code, log := s.stop(t)
+	if code != 0 || !strings.Contains(log, "exit status 1") || !strings.Contains(log, "accepted=21") {
+		t.Errorf("exit code %d, log:\n%s", code, log)
+	}
+}
+
+// What a client has sent and the program has not read does not destroy what the
+// program has written.
+func TestServeProgramThatReadsNothing(t *testing.T) {
+	s := serving(t, "127.0.0.1:0", "--", "echo", "goodbye")
+	for range 5 {
+		if got := s.say(t, strings.Repeat("x", 50_000)); got != "goodbye\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	s.stop(t)
+}
+
+// With a time-out the bytes are passed on; the result is the same.
+func TestServeProgramThroughAPump(t *testing.T) {
+	s := serving(t, "--idle", "0.3", "unix:"+filepath.Join(t.TempDir(), "s"), "--", "cat")
+	text := strings.Repeat("0123456789abcdef\n", 50_000)
+	if got := s.say(t, text); got != text {
+		t.Errorf("got %d bytes of %d", len(got), len(text))
+	}
+	c, err := net.Dial("unix", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := c.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // the end itself
+		t.Errorf("a silent client: %v", err)
+	}
+	if code, log := s.stop(t); code != 0 || !strings.Contains(log, "timed_out=1") {
+		t.Errorf("exit code %d, log:\n%s", code, log)
+	}
+}
+
+// A program that goes on at SIGTERM is killed, with all that it has started.
+func TestServeEndsPrograms(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	s := serving(t, "--drain", "0.1", "--grace", "0.3", "127.0.0.1:0", "--", "sh", "-c", `trap "" TERM; sleep 100 & echo $! $$ >> `+pids+`; echo ready; wait; sleep 100`)
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	_, log := s.stop(t)
+	b, err := os.ReadFile(pids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pid := range strings.FieldsSeq(string(b)) {
+		awaitGone(t, pid)
+	}
+	if !strings.Contains(log, "msg=stopped") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// SIGTERM under load loses nobody who was accepted.
+func TestServeStopsUnderLoad(t *testing.T) {
+	s := serving(t, "--handler", "upper", "127.0.0.1:0")
+	var answered, lost int
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				c, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					return
+				}
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
+				_, _ = io.WriteString(c, "hello\n")
+				got, _ := bufio.NewReader(c).ReadString('\n')
+				_ = c.Close()
+				mu.Lock()
+				if got == "HELLO\n" {
+					answered++
+				} else {
+					lost++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for {
+		mu.Lock()
+		n := answered
+		mu.Unlock()
+		if n > 200 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	code, log := s.stop(t)
+	wg.Wait()
+	m := regexp.MustCompile(`accepted=(\d+)`).FindStringSubmatch(log)
+	if m == nil || code != 0 || m[1] != fmt.Sprint(answered) {
+		t.Errorf("exit code %d, %d answered, %d lost; log:\n%s", code, answered, lost, log)
+	}
+}
+
+func TestServeFilesToCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "page"), []byte("a page"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	s := serving(t, "--handler", "http-file", "127.0.0.1:0", dir)
+	get := func(path string) string {
+		out, _ := exec.Command("curl", "-s", "--path-as-is", "-w", " %{http_code}", "http://"+s.addr+path).Output()
+		return string(out)
+	}
+	if got := get("/page"); got != "a page 200" {
+		t.Errorf("got %q", got)
+	}
+	for _, path := range []string{"/../../etc/hostname", "/out/hostname", "/none"} {
+		if got := get(path); strings.HasSuffix(got, " 200") {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	if code, log := s.stop(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, log)
+	}
+}
