@@ -13,3 +13,11 @@ TEXT ·Caller(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ 8(BP), AX
 	MOVQ AX, ret+0(FP)
 	RET
+
+// func word(off uintptr) uintptr
+TEXT ·word(SB), NOSPLIT|NOFRAME, $0-16
+	MOVQ (TLS), AX
+	MOVQ off+0(FP), BX
+	MOVQ (AX)(BX*1), AX
+	MOVQ AX, ret+8(FP)
+	RET

@@ -12,3 +12,10 @@ TEXT ·Caller(SB), NOSPLIT|NOFRAME, $0-8
 	MOVD 8(R29), R0
 	MOVD R0, ret+0(FP)
 	RET
+
+// func word(off uintptr) uintptr
+TEXT ·word(SB), NOSPLIT|NOFRAME, $0-16
+	MOVD off+0(FP), R0
+	MOVD (g)(R0), R0
+	MOVD R0, ret+8(FP)
+	RET

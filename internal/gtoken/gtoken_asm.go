@@ -10,3 +10,9 @@ func Get() Token
 // Caller must not be inlined, and must call it directly: the assembly counts on
 // its frame. It costs about 1 ns.
 func Caller() uintptr
+
+// readable says that word works.
+const readable = true
+
+// word returns the word at an offset in the calling goroutine's descriptor.
+func word(off uintptr) uintptr
