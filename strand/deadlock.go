@@ -21,12 +21,15 @@ type DeadlockError struct {
 type Link struct {
 	Waiter  string // the strand's name
 	On      string // what it waits for
-	Holder  string // the strand that could end the wait
+	Holder  string // the strand that could end the wait, "" if any could
 	TakenAt string // "dir/file.go:line" where the holder took it, "" if it took nothing
 }
 
 func (l Link) String() string {
-	s := fmt.Sprintf("%q waits for %s, held by %q", l.Waiter, l.On, l.Holder)
+	s := fmt.Sprintf("%q waits for %s", l.Waiter, l.On)
+	if l.Holder != "" {
+		s += fmt.Sprintf(", held by %q", l.Holder)
+	}
 	if l.TakenAt != "" {
 		s += " since " + l.TakenAt
 	}
@@ -102,7 +105,7 @@ func (w Wait) refuse(on Resource, timed bool) error {
 // A doom is what Recheck found of a wait.
 type doom struct {
 	seq uint64
-	err *DeadlockError
+	err error
 }
 
 // Recheck refuses a wait that is parked if it can never be granted any more.

@@ -126,6 +126,12 @@ func (s *Strand) waiting() (edge, bool) {
 	}
 }
 
+// Bounded reports whether a deadline will end what the strand waits for.
+func (s *Strand) Bounded() bool {
+	e, ok := s.waiting()
+	return ok && e.timed
+}
+
 // publish makes the wait's edge visible, unless it has been settled before. A
 // nameless waiter is in the table for as long as it waits.
 func (w Wait) publish(ctx context.Context, on Resource) (timed, ok bool) {

@@ -72,7 +72,11 @@ func (sleep) Releasers(buf []Releaser) (rs []Releaser, _ bool) { return buf, fal
 // Sleep waits for d on the clock of the strand's scheduler, or until ctx ends;
 // it returns ctx's error then. With d ≤ 0 it hands the turn over.
 func Sleep(ctx context.Context, d time.Duration) error {
-	s := Enter(ctx, Op{Verb: "sleep"})
+	verb := "sleep"
+	if d <= 0 {
+		verb = "yield"
+	}
+	s := Enter(ctx, Op{Verb: verb})
 	if err := Err(ctx); err != nil {
 		return err
 	}

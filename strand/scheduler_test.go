@@ -127,7 +127,7 @@ func TestInvariant9EveryOperationIsAStep(t *testing.T) {
 		acquire rlock #4, acquire rlock #4, notify condition #5, release rlock #4, release rlock #4,
 		acquire semaphore #6, release semaphore #6, tryacquire semaphore #6,
 		set event #7, wait event #7, clear event #7,
-		taskdone queue[int] #2, taskdone queue[int] #2, join queue[int] #2, yield, sleep, end`
+		taskdone queue[int] #2, taskdone queue[int] #2, join queue[int] #2, yield, yield, end`
 	var got []string
 	for line := range strings.Lines(o.Trace()) {
 		got = append(got, strings.TrimSpace(strings.TrimPrefix(line, "main")))

@@ -2,7 +2,6 @@ package strand
 
 import (
 	"context"
-	"fmt"
 	"runtime/pprof"
 
 	"github.com/tristrand/tristrand/internal/gtoken"
@@ -16,6 +15,9 @@ type Options struct {
 	// Scheduler is the strand's; nil is that of the strand named by ctx, if
 	// that one keeps this kind, and the Go runtime otherwise.
 	Scheduler Scheduler
+
+	// Turn is for the scheduler: what Strand.Turn returns.
+	Turn any
 
 	// Label makes the name a pprof label of the goroutine, "strand", which
 	// goroutines that it starts inherit. It costs about 500 ns.
@@ -51,7 +53,7 @@ func newStrand(ctx context.Context, o Options) *Strand {
 		o.Kind = Thread
 	}
 	parent := Named(ctx)
-	s := &Strand{kind: o.Kind, parent: parent.id, sched: o.Scheduler}
+	s := &Strand{kind: o.Kind, parent: parent.id, sched: o.Scheduler, turn: o.Turn}
 	if s.sched == nil {
 		s.sched = Inherited(ctx, o.Kind)
 	}
@@ -59,10 +61,10 @@ func newStrand(ctx context.Context, o Options) *Strand {
 	s.ctx.strand = s
 	s.ctx.state.Store(plainState)
 	register(s)
-	if o.Name == "" {
-		o.Name = fmt.Sprintf("%v-%d", o.Kind, s.id)
+	if o.Name != "" {
+		name := o.Name // o itself shall not escape
+		s.name.Store(&name)
 	}
-	s.name.Store(&o.Name)
 	return s
 }
 

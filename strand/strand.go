@@ -89,6 +89,11 @@ type Strand struct {
 	seat    uint64
 	atEnd   []func()
 	locals  map[any]any
+
+	// The scheduler's.
+	turn    any  // what it knows of the strand
+	endsOwn bool // it calls OwnEnded
+	inOwn   bool // parked under the strand's own ctx, with endsOwn; touched on its turn
 }
 
 // nameless stands for every goroutine that no context names.
@@ -109,7 +114,12 @@ func (s *Strand) ID() ID { return s.id }
 func (s *Strand) Ref() Ref { return Ref{Strand: s.id} }
 
 // Name returns the strand's name.
-func (s *Strand) Name() string { return *s.name.Load() }
+func (s *Strand) Name() string {
+	if name := s.name.Load(); name != nil {
+		return *name
+	}
+	return fmt.Sprintf("%v-%d", s.kind, s.id)
+}
 
 // SetName changes the name. The nameless strand keeps its own.
 func (s *Strand) SetName(name string) {
@@ -154,6 +164,17 @@ func (s *Strand) Waiting() Resource {
 func (s *Strand) String() string {
 	return fmt.Sprintf("%s (%v %d)", s.Name(), s.kind, s.id)
 }
+
+// Turn returns what the strand's scheduler keeps with it; see Options.
+func (s *Strand) Turn() any { return s.turn }
+
+// SetTurn is for the scheduler's Spawn, before the strand runs.
+func (s *Strand) SetTurn(turn any) { s.turn = turn }
+
+// Move makes the calling goroutine the one that the strand is. It is for
+// schedulers whose strands have more than one stack each and go from one to
+// another; the goroutine that they leave must not run meanwhile.
+func (s *Strand) Move() { s.token.Store(gtoken.Get()) }
 
 // Mine reports whether the calling goroutine is the strand's. It is false for
 // the nameless strand.

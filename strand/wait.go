@@ -201,6 +201,9 @@ func (w Wait) parkOwn(on Resource) error {
 
 func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 	s := w.s
+	if s.endsOwn && ctx == context.Context(&s.ctx) {
+		return w.parkKept(on)
+	}
 	if ctx.Err() != nil {
 		if w.settle(over) {
 			return w.timedOut(ctx, on)
@@ -225,6 +228,54 @@ func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 		return w.timedOut(ctx, on)
 	}
 	return nil
+}
+
+// parkKept parks under the strand's own ctx, whose end the scheduler tells of.
+func (w Wait) parkKept(on Resource) error {
+	s := w.s
+	s.inOwn = true
+	if s.ctx.Err() == nil || !w.settle(over) {
+		s.sched.Park(s)
+	}
+	s.inOwn = false
+	if w.is(granted) {
+		return nil
+	}
+	if err := w.verdict(); err != nil {
+		return err
+	}
+	return w.timedOut(&s.ctx, on)
+}
+
+// EndsOwn says, before the strand runs, that its scheduler will call OwnEnded
+// when the strand's own context has ended. Parks under that context cost less
+// then, as nobody else has to watch it.
+func (s *Strand) EndsOwn() { s.endsOwn = true }
+
+// OwnEnded ends the strand's wait, if it is parked under its own context, which
+// has ended. The strand's scheduler calls it, on its turn.
+func (s *Strand) OwnEnded() {
+	w := Wait{s, s.phase.Load() >> seqShift}
+	if s.inOwn && w.settle(over) {
+		s.wake()
+	}
+}
+
+// Refuse ends the strand's current wait with err and makes the strand ready. It
+// returns false, and does nothing, when the wait has been settled. It is for the
+// strand's scheduler: inside Park, of a turn that cannot be given up, or from its
+// turn, of a wait that will never end.
+func (s *Strand) Refuse(err error) bool {
+	w := Wait{s, s.phase.Load() >> seqShift}
+	if !w.is(open) {
+		return false
+	}
+	s.doom.Store(&doom{w.seq, err})
+	if !w.settle(over) {
+		return false
+	}
+	s.wake()
+	return true
 }
 
 // timedOut returns the error of a wait that ctx ended, with the cycle if it was

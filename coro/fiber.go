@@ -1,0 +1,222 @@
+package coro
+
+import (
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tristrand/tristrand/internal/gtoken"
+)
+
+// A fiber is a stack that code can be switched to: a coroutine of package iter,
+// which knows only "resume" and "yield", made symmetric. The fibers of a trunk
+// that have resumed one another form a chain from the trunk's base to the one
+// that runs. Switching to a fiber that is not on the chain resumes it; to one
+// that is on it, the fibers above yield, one after another. As every yield undoes
+// a resume, a switch costs at most two of the runtime's switches on average, and
+// one between two fibers that switch to and fro.
+type fiber struct {
+	trunk *trunk
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+	token atomic.Uintptr // of its goroutine; 0 before and after
+	below *fiber         // who has resumed it; nil when it is not on the chain
+
+	body  body    // what to run next
+	then  *fiber  // where to go when body has returned, which says it
+	again body    // or what to run then, here
+	fam   *family // whose greenlets run here; nil before the first
+
+	stopped bool // it was idle and has been told to end
+}
+
+// A body is what a fiber runs. It recovers panics.
+type body interface{ run() }
+
+type bodyFunc func()
+
+func (b bodyFunc) run() { b() }
+
+// A trunk is a set of fibers of which one runs at a time.
+type trunk struct {
+	cur   *fiber // the one that runs
+	to    *fiber // where the switch under way goes to
+	ended *fiber // ended by Goexit, to be stopped by whoever sees it
+	idle  []*fiber
+	base  fiber          // the goroutine that the trunk stands on
+	gone  sync.WaitGroup // fibers that end on goroutines of their own
+	most  int            // idle fibers that are kept
+	enrol bool           // fibers are to be found by their token
+}
+
+// init makes the calling goroutine the base.
+func (t *trunk) init(idle int) {
+	t.base.trunk = t
+	t.base.below = &t.base
+	t.base.token.Store(gtoken.Get())
+	t.cur, t.to = &t.base, &t.base
+	t.most = idle
+}
+
+// here returns the fiber that the caller runs on, nil if it is none of the
+// trunk's. It may be called by any goroutine: what another one reads in cur is
+// some fiber that ran, none of which has the token of a goroutine that is not
+// its own.
+//
+//go:norace
+func (t *trunk) here() *fiber {
+	if f := t.cur; f != nil && f.token.Load() == gtoken.Get() {
+		return f
+	}
+	return nil
+}
+
+// new returns a fiber that will run body when it is switched to first. A stack
+// that has become idle is used again.
+func (t *trunk) new(b body) *fiber {
+	var f *fiber
+	if last := len(t.idle) - 1; last >= 0 {
+		f = t.idle[last]
+		t.idle[last] = nil
+		t.idle = t.idle[:last]
+	} else {
+		f = &fiber{trunk: t}
+	}
+	f.body = b
+	return f
+}
+
+// start makes the stack of a fiber. The caller is not locked to its thread, so
+// that the fiber may be resumed on any.
+func (f *fiber) start() { f.next, f.stop = iter.Pull(f.run) }
+
+// switchTo goes on with another fiber and returns when somebody has switched to
+// the calling one. The caller must not be locked to its thread.
+func (t *trunk) switchTo(to *fiber) {
+	from := t.cur
+	t.to = to
+	for to != from {
+		if to.below == nil {
+			if to.next == nil {
+				to.start()
+			}
+			to.below = from
+			to.next()
+			if t.ended != nil {
+				t.reap()
+			}
+		} else {
+			from.below = nil
+			if !from.yield(struct{}{}) {
+				from.stopped = true
+				return
+			}
+		}
+		to = t.to
+	}
+	t.cur = from
+}
+
+// run is what a fiber's goroutine does: one body after another.
+func (f *fiber) run(yield func(struct{}) bool) {
+	t := f.trunk
+	f.yield = yield
+	f.token.Store(gtoken.Get())
+	if t.enrol {
+		enrol(f)
+	}
+	returned := false
+	defer func() { // by return or by Goexit
+		if t.enrol {
+			strike(f)
+		}
+		f.token.Store(0)
+		if !returned {
+			f.leave()
+		}
+	}()
+	for !f.stopped {
+		t.cur = f
+		f.body.run()
+		f.body, f.again, f.fam = f.again, nil, nil
+		if f.body != nil {
+			continue
+		}
+		if len(t.idle) >= t.most {
+			f.below, t.to = nil, f.then // whoever resumed it sees to the rest
+			break
+		}
+		t.idle = append(t.idle, f)
+		t.switchTo(f.then)
+	}
+	returned = true
+}
+
+// leave ends a fiber whose body has called Goexit, which would otherwise go on
+// in the fiber below: it yields for good, and is stopped by a goroutine that
+// then ends in its place.
+func (f *fiber) leave() {
+	t := f.trunk
+	t.ended, t.to = f, f.then
+	f.below = nil
+	f.yield(struct{}{})
+}
+
+// reap stops the fiber that has just ended by Goexit.
+func (t *trunk) reap() {
+	f := t.ended
+	t.ended = nil
+	t.gone.Add(1)
+	go func() {
+		defer t.gone.Done()
+		f.stop()
+	}()
+}
+
+// close ends the idle fibers and waits for those that end by Goexit. It is
+// called on the base, when no body is left.
+func (t *trunk) close() {
+	for _, f := range t.idle {
+		if f.stop != nil {
+			f.stop()
+		}
+	}
+	t.idle = nil
+	t.cur = nil
+	t.base.token.Store(0)
+	t.gone.Wait()
+}
+
+// unlock undoes what a body that has returned left of LockOSThread, and reports
+// whether there was anything: the stack is used again.
+func unlock() bool {
+	locked := gtoken.Locked()
+	for n := 0; n < 1<<16 && gtoken.Locked(); n++ {
+		runtime.UnlockOSThread()
+	}
+	return locked
+}
+
+// roll has the fibers of trunks that are no hub's by their token. A hub knows
+// which of its own fibers runs.
+var roll sync.Map
+
+func enrol(f *fiber)  { roll.Store(f.token.Load(), f) }
+func strike(f *fiber) { roll.Delete(f.token.Load()) }
+
+// here returns the fiber that the caller runs on, nil if it runs on none.
+func here() *fiber {
+	if f, ok := roll.Load(gtoken.Get()); ok {
+		return f.(*fiber) //nolint:forcetypeassert // nothing else is in
+	}
+	if all := hubs.all.Load(); all != nil {
+		for _, h := range *all {
+			if f := h.trunk.here(); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}

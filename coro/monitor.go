@@ -1,0 +1,129 @@
+package coro
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tristrand/tristrand"
+)
+
+// A HogError says that a coroutine has kept its hub for longer than it should:
+// none of the others could run meanwhile.
+type HogError struct {
+	Hub, Coroutine string
+	For            time.Duration // at least
+	Stack          []byte        // of the coroutine when it was noticed; nil if it was not found
+}
+
+func (e *HogError) Error() string {
+	return fmt.Sprintf("coro: %q keeps hub %q for more than %v without handing over; use Await, or coro.Sleep(ctx, 0) in long loops\n%s",
+		e.Coroutine, e.Hub, e.For, e.Stack)
+}
+
+func report(ctx context.Context, c *Coroutine) {
+	if !c.told.Swap(true) {
+		tristrand.Report(ctx, fmt.Errorf("%v, which nobody joined: %w", c, c.err))
+	}
+}
+
+const defaultHogAfter = 100 * time.Millisecond
+
+// A monitor looks at a hub now and then, from outside, for a coroutine that keeps
+// it. It rests while the hub does.
+type monitor struct {
+	mu    sync.Mutex // guards the rest
+	timer *time.Timer
+	on    bool
+	over  bool
+	seen  uint64 // the hub's turns at the last look
+	told  bool   // of this one
+}
+
+// awake is called on the hub's turn when it has something to do again.
+func (m *monitor) awake(h *Hub) {
+	if h.hogAfter <= 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.on || m.over {
+		return
+	}
+	m.on = true
+	if m.timer == nil {
+		m.timer = time.AfterFunc(h.hogAfter, func() { m.look(h) })
+	} else {
+		m.timer.Reset(h.hogAfter)
+	}
+}
+
+func (m *monitor) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = true
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+}
+
+// glance returns how many turns there have been and who has the current one. What
+// it reads may be a little old.
+//
+//go:norace
+func (h *Hub) glance() (turns uint64, cur *seat) { return h.turns, h.cur }
+
+func (m *monitor) look(h *Hub) {
+	turns, cur := h.glance()
+	h.mu.Lock()
+	resting := h.asleep != nil || h.polling
+	h.mu.Unlock()
+	m.mu.Lock()
+	if m.over {
+		m.mu.Unlock()
+		return
+	}
+	if resting {
+		m.on = false
+		m.mu.Unlock()
+		return
+	}
+	hogs := turns == m.seen && cur != nil && !m.told
+	m.told = turns == m.seen && (m.told || hogs)
+	m.seen = turns
+	m.timer.Reset(h.hogAfter)
+	m.mu.Unlock()
+	if hogs {
+		name := cur.s.Name()
+		tristrand.Report(context.Background(), &HogError{h.Name, name, h.hogAfter, h.stackOf(cur)})
+	}
+}
+
+// stackOf returns the stack of the coroutine that has the turn: the one goroutine
+// that runs a fiber of the hub and is not suspended.
+func (h *Hub) stackOf(st *seat) []byte {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var found []byte
+	mark := []byte(fmt.Sprintf("coro.(*seat).run(0x%x", addressOf(st)))
+	for stack := range bytes.SplitSeq(buf, []byte("\n\n")) {
+		head, _, _ := bytes.Cut(stack, []byte("\n"))
+		if bytes.Contains(head, []byte("[coroutine")) {
+			continue
+		}
+		if bytes.Contains(stack, mark) {
+			return bytes.Clone(stack)
+		}
+		if bytes.Contains(stack, []byte("coro.(*seat).run(")) {
+			found = stack
+		}
+	}
+	return bytes.Clone(found)
+}
+
+// addressOf returns what the runtime prints for st as an argument.
+func addressOf(st *seat) uintptr { return reflect.ValueOf(st).Pointer() }

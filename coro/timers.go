@@ -1,0 +1,143 @@
+package coro
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A timer calls a function on the hub's turn.
+type timer struct {
+	at    time.Time
+	seq   uint64
+	f     func()
+	index int // in the heap, -1 when it is out
+	done  atomic.Bool
+}
+
+// timers is a heap, the earliest first and of equals the first made. It has four
+// children to a node, which makes it shallower.
+type timers struct {
+	heap []*timer
+	seq  uint64
+}
+
+const arity = 4
+
+func (a *timer) before(b *timer) bool {
+	if c := a.at.Compare(b.at); c != 0 {
+		return c < 0
+	}
+	return a.seq < b.seq
+}
+
+func (ts *timers) add(t *timer) {
+	if t.done.Load() {
+		return // cancelled before it came here
+	}
+	ts.seq++
+	t.seq = ts.seq
+	ts.heap = append(ts.heap, t)
+	t.index = len(ts.heap) - 1
+	ts.up(t.index)
+}
+
+func (ts *timers) remove(t *timer) {
+	i, last := t.index, len(ts.heap)-1
+	if i < 0 {
+		return
+	}
+	t.index = -1
+	moved := ts.heap[last]
+	ts.heap[last] = nil
+	ts.heap = ts.heap[:last]
+	if i == last {
+		return
+	}
+	ts.heap[i] = moved
+	moved.index = i
+	ts.up(i)
+	ts.down(moved.index)
+}
+
+// fire calls what is due. Timers that are made meanwhile wait for the next turn.
+func (ts *timers) fire(now time.Time) {
+	upTo := ts.seq
+	for len(ts.heap) > 0 {
+		t := ts.heap[0]
+		if t.at.After(now) || t.seq > upTo {
+			return
+		}
+		ts.remove(t)
+		if t.done.CompareAndSwap(false, true) {
+			t.f()
+		}
+	}
+}
+
+func (ts *timers) up(i int) {
+	t := ts.heap[i]
+	for i > 0 {
+		p := (i - 1) / arity
+		if !t.before(ts.heap[p]) {
+			break
+		}
+		ts.heap[i] = ts.heap[p]
+		ts.heap[i].index = i
+		i = p
+	}
+	ts.heap[i] = t
+	t.index = i
+}
+
+func (ts *timers) down(i int) {
+	t := ts.heap[i]
+	for {
+		first := arity*i + 1
+		if first >= len(ts.heap) {
+			break
+		}
+		least := first
+		for c := first + 1; c < min(first+arity, len(ts.heap)); c++ {
+			if ts.heap[c].before(ts.heap[least]) {
+				least = c
+			}
+		}
+		if !ts.heap[least].before(t) {
+			break
+		}
+		ts.heap[i] = ts.heap[least]
+		ts.heap[i].index = i
+		i = least
+	}
+	ts.heap[i] = t
+	t.index = i
+}
+
+// A ring is a queue of entries that grows.
+type ring struct {
+	buf  []entry
+	head int
+	n    int
+}
+
+func (r *ring) push(e entry) {
+	if r.n == len(r.buf) {
+		buf := make([]entry, max(16, 2*r.n))
+		k := copy(buf, r.buf[r.head:])
+		copy(buf[k:], r.buf[:r.head])
+		r.buf, r.head = buf, 0
+	}
+	r.buf[(r.head+r.n)&(len(r.buf)-1)] = e
+	r.n++
+}
+
+func (r *ring) first() *entry { return &r.buf[r.head] }
+
+// pop takes the first; there must be one.
+func (r *ring) pop() entry {
+	e := r.buf[r.head]
+	r.buf[r.head] = entry{}
+	r.head = (r.head + 1) & (len(r.buf) - 1)
+	r.n--
+	return e
+}

@@ -1,0 +1,406 @@
+package coro
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/tristrand/tristrand/internal/gtoken"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// How many hand-overs there are between two looks at the clock, the poller and
+// what came from outside: as many as there are coroutines ready, and at least
+// this many; the least is adapted, so that short turns look around rarely and long
+// ones soon.
+const (
+	minBudget = 1
+	maxBudget = 64
+	longTurn  = 200 * time.Microsecond
+	shortTurn = 50 * time.Microsecond
+)
+
+// loop gives the turn to the coroutines that are ready until none is left. It
+// runs on the trunk's base.
+func (h *Hub) loop() {
+	for {
+		h.look()
+		if h.ready.n == 0 {
+			if h.live.Load() == 0 && (!h.serving || h.ending.Load()) {
+				return
+			}
+			h.sleep()
+			continue
+		}
+		h.left = max(h.ready.n, h.budget)
+		began := h.now
+		h.dispatch()
+		if len(h.timers.heap) > 0 || h.net != nil {
+			h.now = time.Now()
+			h.adapt(h.now.Sub(began))
+		}
+	}
+}
+
+func (h *Hub) adapt(took time.Duration) {
+	switch {
+	case took > longTurn:
+		h.budget = max(minBudget, h.budget/2)
+	case took < shortTurn:
+		h.budget = min(maxBudget, h.budget*2)
+	}
+}
+
+// look takes what came from outside, from the clock and from the poller.
+func (h *Hub) look() {
+	if h.posted.Load() {
+		h.collect()
+	}
+	if h.net != nil {
+		h.net.poll(h)
+	}
+	if len(h.timers.heap) > 0 {
+		h.now = time.Now()
+		h.timers.fire(h.now)
+	}
+}
+
+// dispatch runs what is ready until the turn is over. Coroutines follow one
+// another without coming back here.
+func (h *Hub) dispatch() {
+	for h.left > 0 && h.ready.n > 0 {
+		if do := h.ready.first().do; do != nil {
+			h.ready.pop()
+			do()
+		} else if st := h.pop(); st != nil {
+			h.trunk.switchTo(h.fiberOf(st))
+			h.cur = nil
+		}
+	}
+}
+
+// pop takes the next coroutine for the turn; nil: the loop is to go on.
+func (h *Hub) pop() *seat {
+	if h.left <= 0 || h.ready.n == 0 || h.ready.first().s == nil {
+		return nil
+	}
+	h.left--
+	h.turns++
+	return h.ready.pop().s
+}
+
+// fiberOf makes st the one that runs and returns where it goes on.
+func (h *Hub) fiberOf(st *seat) *fiber {
+	h.cur = st
+	if st.fib == nil {
+		st.fib = h.trunk.new(st)
+	}
+	return st.fib
+}
+
+// away gives the turn to the next one, and returns when st has it again. st has
+// been put where it will be found.
+func (h *Hub) away(st *seat) {
+	st.fib = h.trunk.cur
+	next := h.pop()
+	switch {
+	case next == st:
+		return
+	case next == nil:
+		h.cur = nil
+		h.trunk.switchTo(&h.trunk.base)
+	default:
+		h.trunk.switchTo(h.fiberOf(next))
+	}
+	h.turned()
+}
+
+// turned tells the scheduler that the hub itself runs under that its strand's
+// turn has changed goroutines.
+func (h *Hub) turned() {
+	if h.outer != nil {
+		h.outer.Step(h.own, strand.Op{Verb: "switch"})
+	}
+}
+
+// run is the body of a seat's fiber.
+func (st *seat) run() {
+	h := st.h
+	h.turned()
+	returned := false
+	defer func() { // also by Goexit
+		if st.unown != nil {
+			st.unown()
+		}
+		delete(h.seats, st)
+		unlock()
+		h.live.Add(-1)
+		f, next := h.trunk.cur, h.pop()
+		switch {
+		case next == nil:
+			h.cur = nil
+			f.then = &h.trunk.base
+		case next.fib == nil && returned: // it can have this stack
+			h.cur, next.fib, f.again = next, f, next
+		default:
+			f.then = h.fiberOf(next)
+		}
+	}()
+	body := st.body
+	st.body = nil
+	body()
+	returned = true
+}
+
+// Spawn starts s at the end of the queue. It is called by strand.Go.
+func (h *Hub) Spawn(s *strand.Strand, body func()) {
+	st, ok := s.Turn().(*seat)
+	if !ok {
+		st = &seat{}
+		s.SetTurn(st)
+	}
+	st.h, st.s, st.body = h, s, body
+	if st.base {
+		s.EndsOwn()
+	}
+	h.live.Add(1)
+	if h.here() {
+		h.seat(st)
+		return
+	}
+	h.post(entry{do: func() { h.seat(st) }})
+}
+
+// seat queues a new strand, when its time has come.
+func (h *Hub) seat(st *seat) {
+	h.seats[st] = struct{}{}
+	if st.delay <= 0 {
+		h.ready.push(entry{s: st})
+		return
+	}
+	begin := func() { h.ready.push(entry{s: st}) }
+	if h.outer != nil {
+		h.After(st.delay, begin)
+		return
+	}
+	st.later = &timer{at: time.Now().Add(st.delay), f: begin, index: -1}
+	h.timers.add(st.later)
+}
+
+// here reports whether the caller has the hub's turn.
+func (h *Hub) here() bool { return h.trunk.here() != nil }
+
+// Step hands the turn over when s yields.
+func (h *Hub) Step(s *strand.Strand, op strand.Op) {
+	if h.outer != nil {
+		h.outer.Step(h.own, op)
+	}
+	if op.Verb != "yield" || gtoken.Locked() {
+		return
+	}
+	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
+	if h.ready.n == 0 && h.left > 0 {
+		h.left-- // nobody to hand over to
+		h.turns++
+		return
+	}
+	h.ready.push(entry{s: st})
+	h.away(st)
+	if st.doom {
+		runtime.Goexit()
+	}
+}
+
+// Park gives the turn up until Ready(s).
+func (h *Hub) Park(s *strand.Strand) {
+	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
+	if gtoken.Locked() {
+		h.parkLocked(st)
+		return
+	}
+	if !st.state.CompareAndSwap(running, parked) {
+		st.state.Store(running) // it was early
+		return
+	}
+	h.away(st)
+	if st.doom {
+		runtime.Goexit()
+	}
+}
+
+// parkLocked ends a wait that would have to switch away from a goroutine which
+// is locked to its thread.
+func (h *Hub) parkLocked(st *seat) {
+	st.s.Refuse(ErrThreadLocked)
+	for !st.state.CompareAndSwap(early, running) { // a grant may be on its way
+		runtime.Gosched()
+	}
+}
+
+// Ready puts s at the end of the queue. Anyone may call it.
+func (h *Hub) Ready(s *strand.Strand) {
+	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
+	for {
+		if st.state.CompareAndSwap(parked, running) {
+			break
+		}
+		if st.state.CompareAndSwap(running, early) {
+			return
+		}
+	}
+	if h.here() {
+		h.ready.push(entry{s: st})
+		return
+	}
+	h.post(entry{s: st})
+}
+
+// post hands e to the hub from outside, and wakes it. It reports whether the hub
+// has not ended.
+func (h *Hub) post(e entry) bool {
+	h.mu.Lock()
+	if h.over.Load() {
+		h.mu.Unlock()
+		return false
+	}
+	h.inbox = append(h.inbox, e)
+	h.posted.Store(true)
+	asleep, polling := h.asleep, h.polling
+	h.asleep, h.polling = nil, false
+	h.mu.Unlock()
+	if asleep != nil {
+		asleep.Grant()
+	} else if polling {
+		h.net.wake()
+	}
+	return true
+}
+
+// collect queues what came from outside.
+func (h *Hub) collect() {
+	h.mu.Lock()
+	for i, e := range h.inbox {
+		h.ready.push(e)
+		h.inbox[i] = entry{}
+	}
+	h.inbox = h.inbox[:0]
+	if cap(h.inbox) > 1024 {
+		h.inbox = nil
+	}
+	h.posted.Store(false)
+	h.mu.Unlock()
+	h.hopeful = false
+}
+
+// sleep waits until there is something to do.
+func (h *Hub) sleep() {
+	h.mu.Lock()
+	if h.posted.Load() {
+		h.mu.Unlock()
+		return
+	}
+	if h.net != nil && h.net.users > 0 && h.outer == nil {
+		h.mu.Unlock()
+		h.net.sleep(h)
+		return
+	}
+	w := h.own.NewWait()
+	h.asleep = &w
+	h.mu.Unlock()
+	stop := h.alarm(w)
+	err := w.Park(h.idle, resting{h})
+	if err != nil {
+		panic("coro: bug: the wait of " + h.String() + " ended with " + err.Error())
+	}
+	stop()
+	h.monitor.awake(h)
+}
+
+// alarm wakes the hub for its next timer, or for a look whether everything waits
+// for ever.
+func (h *Hub) alarm(w strand.Wait) (stop func()) {
+	var d time.Duration
+	check := false
+	switch {
+	case len(h.timers.heap) > 0:
+		d = max(0, time.Until(h.timers.heap[0].at))
+	case h.hopeless():
+		if h.hope == 0 {
+			h.hope = hopeAfter
+		}
+		d, check = h.hope, true
+	default:
+		return func() {}
+	}
+	cancel := h.own.After(d, func() {
+		if check {
+			h.post(entry{do: h.despair})
+			return
+		}
+		h.mu.Lock()
+		mine := h.asleep != nil && *h.asleep == w
+		if mine {
+			h.asleep = nil
+		}
+		h.mu.Unlock()
+		if mine {
+			w.Grant()
+		}
+	})
+	return func() { cancel() }
+}
+
+// resting is what a hub's own strand waits for when it has nothing to do.
+type resting struct{ h *Hub }
+
+func (r resting) String() string { return "something to do for " + r.h.String() }
+
+func (resting) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
+
+// After calls f on the hub's turn when d has passed.
+func (h *Hub) After(d time.Duration, f func()) (stop func() bool) {
+	if h.outer != nil { // it has a clock of its own
+		return h.own.After(d, func() { h.post(entry{do: f}) })
+	}
+	t := &timer{at: time.Now().Add(d), f: f, index: -1}
+	if h.here() {
+		h.timers.add(t)
+		return func() bool { return h.cancelTimer(t) }
+	}
+	h.post(entry{do: func() { h.timers.add(t) }})
+	return func() bool { return h.cancelTimer(t) }
+}
+
+// cancelTimer takes t out. From outside it only keeps it from being called.
+func (h *Hub) cancelTimer(t *timer) bool {
+	if !t.done.CompareAndSwap(false, true) {
+		return false
+	}
+	if h.here() {
+		h.timers.remove(t)
+	} else {
+		h.post(entry{do: func() { h.timers.remove(t) }})
+	}
+	return true
+}
+
+// Keeps says that only coroutines have this scheduler.
+func (h *Hub) Keeps(k strand.Kind) bool { return k == strand.Coroutine }
+
+// cancelled ends what waits under contexts that have ended with the hub's.
+func (h *Hub) cancelled() {
+	for st := range h.seats {
+		if st.base && st.s != nil {
+			st.s.OwnEnded()
+		}
+	}
+}
+
+// keptBy makes the end of ctx, which is not the hub's, end what st waits for under
+// its own.
+func (h *Hub) keptBy(ctx context.Context, st *seat) {
+	if ctx.Done() == nil {
+		return
+	}
+	st.unown = context.AfterFunc(ctx, func() { h.post(entry{do: st.s.OwnEnded}) })
+}
