@@ -19,6 +19,7 @@ type run struct {
 
 	world World
 	seed  uint64
+	kind  strand.Kind // of the strands that it starts
 	began time.Time
 
 	mu      sync.Mutex // guards parties
@@ -26,7 +27,7 @@ type run struct {
 }
 
 func newRun(t *testing.T, w World, seed uint64) *run {
-	return &run{TB: t, world: w, seed: seed, began: time.Now()}
+	return &run{TB: t, world: w, seed: seed, kind: strand.Thread, began: time.Now()}
 }
 
 // patience is how long a rule waits for what must come. It is not a measure of
@@ -156,7 +157,7 @@ func (r *run) start(ctx context.Context, name string, body func(ctx context.Cont
 	r.parties = append(r.parties, p)
 	r.mu.Unlock()
 	err := errUnfinished
-	p.strand = strand.Go(ctx, strand.Options{Kind: strand.Thread, Name: name}, func(ctx context.Context) {
+	p.strand = strand.Go(ctx, strand.Options{Kind: r.kind, Name: name}, func(ctx context.Context) {
 		defer func() { p.end(err) }()
 		err = body(ctx)
 	})

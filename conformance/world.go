@@ -48,6 +48,11 @@ type Options struct {
 	// 20, or 5 with -short.
 	Seeds int
 
+	// Cooperative, if not nil, is the cooperative world, instead of the one of
+	// package schedule: it runs body as a coroutine and returns when it and all
+	// coroutines that it has started have ended.
+	Cooperative func(ctx context.Context, body func(ctx context.Context)) error
+
 	// Skip says for rules, by name, why this kind of object cannot keep them.
 	Skip map[string]string
 }
@@ -154,7 +159,14 @@ func (w World) run(t *testing.T, o Options, clause string, check func(ctx contex
 	case Cooperative:
 		synctest.Test(t, func(t *testing.T) {
 			r := newRun(t, w, 0)
-			schedule.Cooperative(t.Context(), func(ctx context.Context) { check(ctx, r) })
+			if o.Cooperative == nil {
+				schedule.Cooperative(t.Context(), func(ctx context.Context) { check(ctx, r) })
+			} else {
+				r.kind = strand.Coroutine
+				if err := o.Cooperative(t.Context(), func(ctx context.Context) { check(ctx, r) }); err != nil {
+					t.Error(err)
+				}
+			}
 			r.allEnded()
 		})
 	case Searched:

@@ -181,6 +181,9 @@ func harmless(stack []byte) bool {
 // reported unless somebody has asked since. Beyond a number it is reported at
 // once.
 func (h *Hub) failed(ctx context.Context, c *Coroutine) {
+	if h.verdict != nil && errors.Is(c.err, h.verdict) {
+		return // it is what Run returns
+	}
 	if len(h.untold) < mostUntold {
 		h.untold = append(h.untold, c)
 		return

@@ -234,29 +234,39 @@ func Greenlets(fn func() error) (err error) {
 	if gtoken.Locked() {
 		return ErrThreadLocked
 	}
-	if here() != nil {
+	f := here()
+	switch {
+	case f == nil:
+		f = newRoot(true)
+	case f != &f.trunk.base || hubOf(f.trunk) != nil || f.fam.kept:
 		return fn()
+	default: // it had greenlets before; those are not this call's
+		f.fam.kept = true
 	}
-	fam := newRoot(true).fam
+	fam, before := f.fam, f.fam.count
 	defer func() {
-		if left := fam.closeAll(); left != nil {
+		if left := fam.closeAll(before); left != nil {
 			err = errors.Join(err, left)
 		}
 		fam.kept = false
-		fam.disband()
+		if len(fam.alive) == 0 {
+			fam.disband()
+		}
 	}()
 	return fn()
 }
 
-// closeAll ends every greenlet that is suspended, the oldest first. It runs on
-// the family's root.
-func (fam *family) closeAll() error {
-	if len(fam.alive) == 0 {
-		return nil
-	}
+// closeAll ends every greenlet that is suspended and was started after so many
+// others, the oldest first. It runs on the family's root.
+func (fam *family) closeAll(after int) error {
 	left := make([]*Greenlet, 0, len(fam.alive))
 	for g := range fam.alive {
-		left = append(left, g)
+		if g.n > after {
+			left = append(left, g)
+		}
+	}
+	if len(left) == 0 {
+		return nil
 	}
 	slices.SortFunc(left, func(a, b *Greenlet) int { return a.n - b.n })
 	e := &LeftError{}

@@ -208,15 +208,17 @@ func strike(f *fiber) { roll.Delete(f.token.Load()) }
 
 // here returns the fiber that the caller runs on, nil if it runs on none.
 func here() *fiber {
-	if f, ok := roll.Load(gtoken.Get()); ok {
-		return f.(*fiber) //nolint:forcetypeassert // nothing else is in
-	}
+	// A hub's goroutines first: the roll may have a goroutine that has ended, and
+	// whose token one of them has now.
 	if all := hubs.all.Load(); all != nil {
 		for _, h := range *all {
 			if f := h.trunk.here(); f != nil {
 				return f
 			}
 		}
+	}
+	if f, ok := roll.Load(gtoken.Get()); ok {
+		return f.(*fiber) //nolint:forcetypeassert // nothing else is in
 	}
 	return nil
 }

@@ -268,7 +268,11 @@ func (g *Greenlet) end(v any, err error) {
 	g.fib = nil
 	delete(fam.alive, g)
 	to, v, err := fam.heir(g, v, err)
-	fib.then = fam.aim(to, v, err, "switch")
+	event := "switch"
+	if err != nil {
+		event = "throw"
+	}
+	fib.then = fam.aim(to, v, err, event)
 }
 
 // leaves is called before the current greenlet is left.

@@ -179,11 +179,13 @@ func (h *Hub) Run(ctx context.Context, fn func(ctx context.Context) error) error
 		return fmt.Errorf("coro: %v has run before; make a new Hub", h)
 	}
 	var main *Coroutine
-	done := h.begin(ctx, func() { main = spawn(&h.ctx, h, fn, options{name: h.Name + "-main"}) })
+	done := h.begin(ctx, func() {
+		main = spawn(&h.ctx, h, fn, options{name: h.Name + "-main"})
+		main.told.Store(true) // it is Run's caller who is told
+	})
 	s := strand.Enter(ctx, strand.Op{Verb: "run", On: h})
 	err := done.wait(context.WithoutCancel(ctx), s, h)
 	if err == nil {
-		main.told.Store(true)
 		err = main.err
 	}
 	return h.outcome(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/strand"
 )
 
 // A HogError says that a coroutine has kept its hub for longer than it should:
@@ -75,10 +76,15 @@ func (m *monitor) stop() {
 // it reads may be a little old.
 //
 //go:norace
-func (h *Hub) glance() (turns uint64, cur *seat) { return h.turns, h.cur }
+func (h *Hub) glance() (turns uint64, cur *seat, s *strand.Strand) {
+	if cur = h.cur; cur != nil {
+		s = cur.s
+	}
+	return h.turns, cur, s
+}
 
 func (m *monitor) look(h *Hub) {
-	turns, cur := h.glance()
+	turns, cur, s := h.glance()
 	h.mu.Lock()
 	resting := h.asleep != nil || h.polling
 	h.mu.Unlock()
@@ -98,7 +104,7 @@ func (m *monitor) look(h *Hub) {
 	m.timer.Reset(h.hogAfter)
 	m.mu.Unlock()
 	if hogs {
-		name := cur.s.Name()
+		name := s.Name()
 		tristrand.Report(context.Background(), &HogError{h.Name, name, h.hogAfter, h.stackOf(cur)})
 	}
 }

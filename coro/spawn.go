@@ -138,7 +138,7 @@ func (c *Coroutine) main(ctx context.Context) {
 func (c *Coroutine) finish(ctx context.Context, err error) {
 	unlock()
 	if fam := c.h.trunk.cur.fam; fam != nil {
-		if left := fam.closeAll(); left != nil {
+		if left := fam.closeAll(0); left != nil {
 			tristrand.Report(ctx, fmt.Errorf("%v: %w", c, left))
 		}
 	}
