@@ -136,6 +136,9 @@ func (fam *family) aim(g *Greenlet, v any, err error, event string) *fiber {
 	}
 	fam.cur = g
 	if g.fib == nil {
+		if g.fam.CompareAndSwap(nil, fam) && g.parent == nil { // it was only a parent so far
+			g.parent = fam.root
+		}
 		g.state.Store(started)
 		fam.count++
 		g.n = fam.count

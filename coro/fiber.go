@@ -168,11 +168,7 @@ func (f *fiber) leave() {
 func (t *trunk) reap() {
 	f := t.ended
 	t.ended = nil
-	t.gone.Add(1)
-	go func() {
-		defer t.gone.Done()
-		f.stop()
-	}()
+	t.gone.Go(f.stop)
 }
 
 // close ends the idle fibers and waits for those that end by Goexit. It is

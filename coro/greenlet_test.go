@@ -90,7 +90,7 @@ func TestErrorsGoToTheParent(t *testing.T) {
 		t.Errorf("Throw into one that has not started: got %v", err)
 	}
 	kill := coro.New(func(any) (any, error) { return nil, nil })
-	if v, err := kill.Throw(nil); v != coro.ErrKilled || err != nil {
+	if v, err := kill.Throw(nil); v != any(coro.ErrKilled) || err != nil {
 		t.Errorf("a kill is no failure: got %v, %v", v, err)
 	}
 }

@@ -85,7 +85,6 @@ type seat struct {
 	later *timer // starts it
 	base  bool   // its ctx ends with the hub's alone
 	doom  bool   // it is ended by Goexit where it waits
-	unown func() bool
 }
 
 // The states of a seat, as Park and Ready see them.
@@ -180,7 +179,7 @@ func (h *Hub) Run(ctx context.Context, fn func(ctx context.Context) error) error
 	}
 	var main *Coroutine
 	done := h.begin(ctx, func() {
-		main = spawn(&h.ctx, h, fn, options{name: h.Name + "-main"})
+		main = spawn(&h.ctx, h, fn, options{name: "main"})
 		main.told.Store(true) // it is Run's caller who is told
 	})
 	s := strand.Enter(ctx, strand.Op{Verb: "run", On: h})

@@ -54,8 +54,8 @@ type options struct {
 	delay time.Duration
 }
 
-// Name gives the coroutine a name for errors, reports and lists; without it it is
-// called by its kind and number.
+// Name gives the coroutine a name for errors, reports and lists; the default is its
+// kind and number.
 func Name(name string) Option { return func(o *options) { o.name = name } }
 
 // Spawn starts fn as a coroutine of the caller's hub, at the end of its queue,
@@ -108,7 +108,7 @@ func spawn(ctx context.Context, h *Hub, fn func(ctx context.Context) error, o op
 	}
 	c.ctx.Init(parent)
 	c.ctx.Bind(strand.Named(ctx), time.Time{})
-	c.seat.c, c.delay = c, o.delay
+	c.c, c.delay = c, o.delay
 	c.base = parent == context.Context(&h.ctx)
 	strand.Go(&c.ctx, strand.Options{Kind: strand.Coroutine, Name: o.name, Scheduler: h, Turn: &c.seat}, c.main)
 	return c

@@ -1,7 +1,6 @@
 package coro
 
 import (
-	"context"
 	"runtime"
 	"time"
 
@@ -103,10 +102,10 @@ func (h *Hub) fiberOf(st *seat) *fiber {
 func (h *Hub) away(st *seat) {
 	st.fib = h.trunk.cur
 	next := h.pop()
-	switch {
-	case next == st:
+	switch next {
+	case st:
 		return
-	case next == nil:
+	case nil:
 		h.cur = nil
 		h.trunk.switchTo(&h.trunk.base)
 	default:
@@ -129,9 +128,6 @@ func (st *seat) run() {
 	h.turned()
 	returned := false
 	defer func() { // also by Goexit
-		if st.unown != nil {
-			st.unown()
-		}
 		delete(h.seats, st)
 		unlock()
 		h.live.Add(-1)
@@ -240,10 +236,7 @@ func (h *Hub) parkLocked(st *seat) {
 // Ready puts s at the end of the queue. Anyone may call it.
 func (h *Hub) Ready(s *strand.Strand) {
 	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
-	for {
-		if st.state.CompareAndSwap(parked, running) {
-			break
-		}
+	for !st.state.CompareAndSwap(parked, running) {
 		if st.state.CompareAndSwap(running, early) {
 			return
 		}
@@ -394,13 +387,4 @@ func (h *Hub) cancelled() {
 			st.s.OwnEnded()
 		}
 	}
-}
-
-// keptBy makes the end of ctx, which is not the hub's, end what st waits for under
-// its own.
-func (h *Hub) keptBy(ctx context.Context, st *seat) {
-	if ctx.Done() == nil {
-		return
-	}
-	st.unown = context.AfterFunc(ctx, func() { h.post(entry{do: st.s.OwnEnded}) })
 }
