@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -122,8 +123,7 @@ func (c *Client) Close() error {
 func (c *Client) dial(ctx context.Context) (net.Conn, *mpwire.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, c.network, c.addr)
+	raw, err := c.reach(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("manager: %w", err)
 	}
@@ -158,6 +158,23 @@ func (c *Client) dial(ctx context.Context) (net.Conn, *mpwire.Reader, error) {
 		c.mu.Unlock()
 	}
 	return nc, r, nil
+}
+
+// reach connects. A Unix socket whose server is behind with accepting, as
+// CPython's is soon, says so at once: that passes.
+func (c *Client) reach(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		nc, err := d.DialContext(ctx, c.network, c.addr)
+		if err == nil || !errors.Is(err, syscall.EAGAIN) {
+			return nc, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), err)
+		}
+	}
 }
 
 // connect returns the link, a new one if there is none; nil if the server has

@@ -50,6 +50,7 @@ func (c *conn) run(ctx context.Context) error {
 	}
 	c.s.settled(c.raw)
 	c.r.Before = nil
+	c.r.SetSource(mpwire.Eager(c.net))
 	c.pid = peerPID(c.raw)
 	if err := c.net.SetDeadline(time.Time{}); err != nil {
 		return loud(err) // closed meanwhile
@@ -68,7 +69,8 @@ func loud(err error) error {
 		return nil
 	}
 	var op *net.OpError
-	if errors.As(err, &op) && !errors.Is(err, mpwire.ErrAuth) {
+	var sys *os.SyscallError
+	if (errors.As(err, &op) || errors.As(err, &sys)) && !errors.Is(err, mpwire.ErrAuth) {
 		return nil
 	}
 	return err

@@ -82,6 +82,9 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("-child %q: want a side and a number of jobs", args)
 	}
+	if strings.HasPrefix(args[0], "manager-") {
+		return managerChild(ctx, w, args[0], args[1])
+	}
 	if strings.HasPrefix(args[0], "hand-") {
 		return handChild(ctx, w, args[0])
 	}
