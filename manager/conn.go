@@ -247,6 +247,8 @@ func (c *conn) function(ctx context.Context, rq request) (any, error) {
 			c.s.peers.count(c.pid, id, -1)
 		}
 		return nil, err
+	case inspectName:
+		return c.s.inspect(), nil
 	case "number_of_objects":
 		return int64(c.s.table.Len()), nil
 	case "debug_info":

@@ -51,6 +51,9 @@ type Server struct {
 	// name takes its place.
 	Types []Type
 
+	// Objects are there from the start, under names of their own.
+	Objects []Object
+
 	// Executor runs the calls of hosted pools; nil is a thread.Pool for each.
 	Executor tristrand.Executor
 

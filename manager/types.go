@@ -81,7 +81,7 @@ func (s *Server) register() error {
 		}
 	}
 	s.read = pickle.Options{Find: cs.Find, MaxDepth: s.MaxDepth}
-	return nil
+	return s.keep()
 }
 
 // openPool returns what a hosted pool runs on.
