@@ -68,3 +68,9 @@ func TestPrimitivesOnAHub(t *testing.T) {
 		}, o)
 	})
 }
+
+func TestPoolConformance(t *testing.T) {
+	conformance.Executor(t, func(_ context.Context, _ testing.TB, workers, queue int) tristrand.Executor {
+		return &coro.Pool{Workers: workers, Queue: queue}
+	}, conformance.ExecutorOptions{Options: conformance.Options{Seeds: 3}})
+}

@@ -74,6 +74,7 @@ func (h *Hub) dispatch() {
 		} else if st := h.pop(); st != nil {
 			h.trunk.switchTo(h.fiberOf(st))
 			h.cur = nil
+			h.turned()
 		}
 	}
 }
