@@ -12,6 +12,7 @@ import (
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/batch"
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/halt"
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/launch"
+	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -20,7 +21,7 @@ type runCmd struct {
 	Command []string `arg:"" optional:"" passthrough:"partial" name:"command" help:"The command, in which {} stands for the input; without {} the input becomes its last argument. After ::: come the inputs; without ::: they are the lines of standard input."`
 
 	Jobs    int      `short:"j" placeholder:"N" help:"Jobs that run at once; 0, the default, is the number of processors."`
-	Engine  string   `enum:"thread,process" default:"thread" help:"Where built-in tasks run: ${enum}. A command is a child process on either."`
+	Engine  string   `enum:"thread,coro,process" default:"thread" help:"Where built-in tasks run: ${enum}. A command is a child process on any."`
 	Task    string   `placeholder:"NAME" help:"Run a built-in task instead of a command: ${tasks}."`
 	Shell   bool     `help:"Have sh run the command, with pipes and variables; {} is one word of it, whatever it holds."`
 	Null    bool     `short:"0" help:"Inputs on standard input end with NUL instead of newline."`
@@ -98,8 +99,8 @@ func (c *runCmd) Validate() error {
 		return errors.New("--shell is for commands, not for a --task")
 	case c.Ungroup:
 		return errors.New("--ungroup is for commands: a --task gives its result in one piece")
-	case c.Engine != "thread":
-		return fmt.Errorf("--task %s runs on --engine thread only: this build has no process engine; commands run as child processes on either", c.Task)
+	case c.Engine == "process":
+		return fmt.Errorf("--task %s runs on --engine thread or coro only: this build has no process engine; commands run as child processes on any", c.Task)
 	}
 	if given && (c.ArgFile != "" || c.Null) {
 		return fmt.Errorf("inputs after ::: (%d of them) and -0 or --arg-file exclude each other", len(args))
@@ -172,6 +173,9 @@ func (c *runCmd) run(ctx context.Context, kill <-chan struct{}) (batch.Counts, e
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		Retries: c.Retries, KeepOrder: c.KeepOrder, Ungroup: c.Ungroup, JSON: c.JSON, DryRun: c.DryRun,
 		Halt: policy, Log: log.Log, Done: log.done, RetryFailed: c.ResumeFailed,
+	}
+	if c.Engine == "coro" && c.Task != "" { // to wait for a command blocks, for which there are threads
+		cfg.Executor = &coro.Pool{Name: "run", Workers: workers, Queue: workers}
 	}
 	if c.Progress && !c.DryRun {
 		cfg.Progress = batch.NewProgress(os.Stderr)

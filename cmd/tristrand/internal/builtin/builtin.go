@@ -4,7 +4,8 @@
 //
 // They are ordinary defined tasks. Each honours its ctx while it works: fetch
 // and exec by ending the transfer or the child, hash between blocks, prime at a
-// check-in every few hundred microseconds.
+// check-in every few hundred microseconds. On a coroutine fetch and exec wait in
+// coro.Await, so that the others go on.
 package builtin
 
 import (

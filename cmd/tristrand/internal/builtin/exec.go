@@ -33,11 +33,15 @@ func run(ctx context.Context, line string) (Outcome, error) {
 	if len(words) == 0 {
 		return Outcome{}, tristrand.Permanent(errors.New("exec: the command is empty; give a program and its arguments"))
 	}
+	return awaited(ctx, func() (Outcome, error) { return execute(ctx, words) })
+}
+
+func execute(ctx context.Context, words []string) (Outcome, error) {
 	var out bounded
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = execGrace
-	err = cmd.Run()
+	err := cmd.Run()
 	res := Outcome{Text: out.text(), Bytes: out.size}
 	switch {
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/coro"
 )
 
 // What a page may take. The body is counted, never kept.
@@ -51,6 +52,16 @@ func fetch(ctx context.Context, page string) (Outcome, error) {
 		return Outcome{}, tristrand.Permanent(fmt.Errorf("fetch: %w", err))
 	}
 	req.Header.Set("User-Agent", "tristrand")
+	return awaited(ctx, func() (Outcome, error) { return get(req, page) })
+}
+
+// awaited calls fn, which blocks until it is done or ctx has ended; a coroutine
+// that calls lets others run meanwhile.
+func awaited(ctx context.Context, fn func() (Outcome, error)) (Outcome, error) {
+	return coro.Await(context.WithoutCancel(ctx), func(context.Context) (Outcome, error) { return fn() })
+}
+
+func get(req *http.Request, page string) (Outcome, error) {
 	res, err := client().Do(req)
 	if err != nil {
 		// *url.Error repeats method and URL in its own way; keep its cause.

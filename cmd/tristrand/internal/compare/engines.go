@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -24,6 +25,9 @@ var engines = []Engine{
 	{Name: "serial", About: "one job after another, no engine"},
 	{Name: "thread", About: "goroutines of a thread.Pool", Open: func(workers int) tristrand.Executor {
 		return &thread.Pool{Workers: workers, Name: "thread"}
+	}},
+	{Name: "coro", About: "coroutines of one hub, a coro.Pool: one runs at a time", Open: func(workers int) tristrand.Executor {
+		return &coro.Pool{Workers: workers, Name: "coro"}
 	}},
 }
 
