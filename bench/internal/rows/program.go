@@ -38,8 +38,8 @@ func startPython(ctx context.Context, source string, args ...string) (*program, 
 	if err != nil {
 		return nil, measure.MissingError("python3 is not installed")
 	}
-	if real, err := exec.CommandContext(ctx, path, "-c", "import sys; print(sys.executable)").Output(); err == nil {
-		path = strings.TrimSpace(string(real)) // not a script that starts it
+	if binary, err := exec.CommandContext(ctx, path, "-c", "import sys; print(sys.executable)").Output(); err == nil {
+		path = strings.TrimSpace(string(binary)) // not a script that starts it
 	}
 	return startProgram(ctx, path, append([]string{"-c", source}, args...)...)
 }
