@@ -3,6 +3,8 @@ package tristrand
 import (
 	"context"
 	"time"
+
+	"github.com/tristrand/tristrand/strand"
 )
 
 // An Executor runs jobs. Its methods are safe for concurrent use. One that is
@@ -36,6 +38,17 @@ type Worker interface {
 	// before that is made known: the worker is lost until Run returns. A Run that
 	// returns meanwhile says that the job is Running.
 	Abandoned(j Job, next Next)
+}
+
+// A Fetcher is an Executor whose jobs run elsewhere and whose outcomes can be fetched
+// by the goroutine that waits for one, which saves handing them over.
+type Fetcher interface {
+	Executor
+	// Fetch returns a place for one strand to wait in for j, which runs, until
+	// Finish has been called; or nil, if it had better park. The goroutine that
+	// waits calls Finish itself as long as alone says that nobody else wants the
+	// outcome.
+	Fetch(j Job, alone func() bool) *strand.Blocker
 }
 
 // A Job is one call of a task, as engines see it.

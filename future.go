@@ -122,11 +122,25 @@ func (o *outcome) wait(ctx context.Context, s *strand.Strand) error {
 	}
 	w := s.NewWait()
 	first := o.watch(ctx, w)
-	err := w.Park(ctx, o)
+	err := o.park(ctx, w, first)
 	if err != nil {
 		o.forget(w, first)
 	}
 	return err
+}
+
+// park parks the strand that waits, or lets it fetch the outcome itself if the job's
+// engine knows how, and nobody else wants it.
+func (o *outcome) park(ctx context.Context, w strand.Wait, first bool) error {
+	if first && o.marks.Load()&elsewhere != 0 && w.Strand().Scheduler() == nil {
+		if f, ok := o.ex.(Fetcher); ok {
+			alone := func() bool { return o.state.Load()&waitBits == firstBit }
+			if b := f.Fetch(o.job, alone); b != nil {
+				return w.ParkIn(ctx, o, b)
+			}
+		}
+	}
+	return w.Park(ctx, o)
 }
 
 // watch grants w when the job is done. under is the ctx that w waits under. It

@@ -298,6 +298,7 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	c.mu.Lock()
 	x.interrupt = interrupt
 	c.mu.Unlock()
+	c.marks.Or(elsewhere)
 	if c.marks.Load()&gauged != 0 {
 		c.measure()
 	}

@@ -65,6 +65,7 @@ type outcome struct {
 const (
 	unwanted  = 1 << iota // it was asked to stop
 	delayed               // it is pending until a timer fires
+	elsewhere             // it was sent away, and its engine is asked how to wait for it
 	unstarted             // it failed without having been started
 	partial               // it failed, and its value is what is known all the same
 	gauged                // more says who wants to know how long it takes

@@ -254,7 +254,7 @@ func checkOutputs(o tristrand.Outcomes, l *load) error {
 	if portable.Plain(reflect.TypeOf(o.Values()).Elem().Elem()) {
 		return nil
 	}
-	return portable.Pack("output", reflect.ValueOf(o.Values()).Elem().Interface(), &l.extra)
+	return portable.Pack("output", o.Values(), &l.extra)
 }
 
 // recover adds to the outcomes of a chunk whose worker has died those that are in its

@@ -114,6 +114,28 @@ func (p *Pool) over() []strand.Wait {
 	return waits
 }
 
+// unlock unlocks mu after jobs may have gone: it sees to it that workers which lost
+// theirs get others, and that the pool ends if that was all it waited for.
+func (p *Pool) unlock() {
+	for n := len(p.idle); n > 0 && p.queue.Len() > 0; n = len(p.idle) {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		if w.state != ready || w.held > 0 {
+			continue
+		}
+		p.feed(w)
+		if w.held == 0 {
+			break // it cannot be sent now
+		}
+		w.jobs.Wake()
+	}
+	waits := p.over()
+	p.mu.Unlock()
+	for _, w := range waits {
+		w.Grant()
+	}
+}
+
 // retireNow is retire for a worker in any state.
 func (w *worker) retireNow() {
 	switch w.state {

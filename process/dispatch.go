@@ -154,6 +154,7 @@ func (w *worker) give(it *item) bool {
 	claimAt(w.mem, it.slot).Store(claimWord(it.seq, claim))
 	f.write(room)
 	w.jobs.Commit(f.size())
+	w.expect()
 	p.observe(it)
 	if p.MaxTasks > 0 && w.given >= uint64(p.MaxTasks) {
 		w.retire()
@@ -190,14 +191,12 @@ func (p *Pool) withdrawn(it *item, life uint64) bool {
 		p.mu.Unlock()
 		return false
 	}
-	it.w.release(it)
+	w := it.w
+	w.release(it)
+	p.rest(w)
 	p.stats.Cancelled++
 	it.drop()
-	waits := p.over()
-	p.mu.Unlock()
-	for _, w := range waits {
-		w.Grant()
-	}
+	p.unlock()
 	return true
 }
 
@@ -288,7 +287,7 @@ func (p *Pool) checkLater() {
 	p.checking = true
 	time.AfterFunc(slow, func() {
 		p.mu.Lock()
-		defer p.mu.Unlock()
+		defer p.unlock()
 		p.checking = false
 		for w := range p.workers {
 			if w.held < 2 {
@@ -300,20 +299,12 @@ func (p *Pool) checkLater() {
 				for it := w.takeBack(); it != nil; it = w.takeBack() {
 					p.queue.Return(it)
 				}
+				p.rest(w)
 			}
 			w.checked = w.done
 			if w.held > 1 {
 				p.checkLater()
 			}
-		}
-		for n := len(p.idle); n > 0 && p.queue.Len() > 0; n = len(p.idle) {
-			w := p.idle[n-1]
-			p.idle = p.idle[:n-1]
-			p.feed(w)
-			if w.held == 0 {
-				break // it cannot be sent now
-			}
-			w.jobs.Wake()
 		}
 	})
 }

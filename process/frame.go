@@ -24,6 +24,7 @@ const (
 	flagMeta                // what travels with the job's ctx follows
 	flagError               // of a result: the body is a fault
 	flagPart                // of a result: more will come
+	flagExtra               // of a result: something goes beside it, which is kept until it is said to have come
 )
 
 // A jobFrame is one call of a task on its way to a worker.

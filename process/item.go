@@ -48,6 +48,7 @@ type load struct {
 	seg   *segment.Segment
 	n     int           // bytes in seg
 	extra parcel.Parcel // what goes beside it
+	sent  bool          // extra was
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -107,7 +108,7 @@ func (l *load) pack(name string, v any) error {
 		return nil
 	}
 	if !portable.Plain(reflect.TypeOf(v).Elem()) {
-		if err := portable.Pack(name, reflect.ValueOf(v).Elem().Interface(), &l.extra); err != nil {
+		if err := portable.Pack(name, v, &l.extra); err != nil {
 			return err
 		}
 	}
@@ -154,7 +155,11 @@ func (l *load) drop() {
 	if l.seg != nil {
 		pool.Shared().Put(l.seg)
 	}
-	_ = l.extra.Close() // duplicates
+	if l.sent {
+		_ = l.extra.Close() // duplicates
+	} else {
+		_ = l.extra.Abandon()
+	}
 }
 
 // meta is what travels with a job besides its input.

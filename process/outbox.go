@@ -110,6 +110,7 @@ func (o *outbox) close() {
 
 // load sends what goes beside a load, if the other side does not have it.
 func (o *outbox) load(l *load) error {
+	l.sent = true
 	if l.seg != nil {
 		o.bring(l.seg)
 	}

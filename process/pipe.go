@@ -92,11 +92,11 @@ func (c *Conn[T]) Send(ctx context.Context, v T) error {
 		return err
 	}
 	var extra parcel.Parcel
-	if err := portable.Pack("value", any(v), &extra); err != nil {
+	if err := portable.Pack("value", &v, &extra); err != nil {
 		return fmt.Errorf("process: pipe: %w", err)
 	}
 	if !extra.Empty() {
-		return errors.Join(errors.New("process: pipe: values with shared memory or files go with a job, not through a pipe"), extra.Close())
+		return errors.Join(errors.New("process: pipe: values with shared memory or files go with a job, not through a pipe"), extra.Abandon())
 	}
 	var buf bytes.Buffer
 	buf.Write(make([]byte, 8))

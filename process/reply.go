@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tristrand/tristrand/internal/parcel"
 	"github.com/tristrand/tristrand/internal/segment/pool"
 )
 
@@ -34,6 +35,13 @@ func (v *server) sendBody(r *resultFrame, l *load) {
 		v.lent[s.Key()] = s
 		v.mu.Unlock()
 		l.seg = nil
+	}
+	if !l.extra.Empty() {
+		r.flags |= flagExtra
+		v.mu.Lock()
+		v.kept = append(v.kept, l.extra)
+		v.mu.Unlock()
+		l.extra = parcel.Parcel{}
 	}
 	v.send(r)
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/child"
+	"github.com/tristrand/tristrand/internal/parcel"
+	"github.com/tristrand/tristrand/internal/portable"
 	"github.com/tristrand/tristrand/internal/registry"
 	"github.com/tristrand/tristrand/internal/ring"
 	"github.com/tristrand/tristrand/internal/segment"
@@ -39,6 +41,7 @@ type server struct {
 	known   map[uint32]string
 	buf     bytes.Buffer
 	scratch bytes.Buffer
+	alone   int // goroutines, when no job has been run
 
 	stopping atomic.Bool // end when there is no job
 	stopped  chan struct{}
@@ -50,6 +53,7 @@ type server struct {
 	early   uint64          // the job that shall stop before it has begun
 	why     error
 	lent    map[segment.Key]*segment.Segment // results that the pool has not taken yet
+	kept    []parcel.Parcel                  // what went beside results, in their order
 }
 
 // serve is the life of a worker process. It does not return.
@@ -163,6 +167,10 @@ func (v *server) act(n note, fd int) error {
 			v.jobs.Stop()
 		}
 	case noteTaken:
+		if n.Key == nil {
+			v.extraTaken()
+			return nil
+		}
 		key, err := keyOf(n.Key)
 		if err != nil {
 			return err
@@ -176,6 +184,16 @@ func (v *server) act(n note, fd int) error {
 		}
 	}
 	return nil
+}
+
+// extraTaken drops what went beside the first result that had something.
+func (v *server) extraTaken() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.kept) > 0 {
+		_ = v.kept[0].Close() // duplicates
+		v.kept = v.kept[1:]
+	}
 }
 
 // tellMemory tells the pool how much memory the process has, from time to time.
@@ -235,6 +253,7 @@ func undefined(task string) error {
 
 // run runs jobs until the pool says that there will be no more.
 func (v *server) run(ctx context.Context) {
+	v.alone = runtime.NumGoroutine()
 	for {
 		frame, ok, err := v.jobs.Next()
 		switch {
@@ -245,7 +264,9 @@ func (v *server) run(ctx context.Context) {
 		case v.stopping.Load():
 			return
 		default:
-			runtime.Gosched() // others of this process may have work before this thread sleeps
+			if runtime.NumGoroutine() > v.alone {
+				runtime.Gosched() // others may have work before this thread sleeps
+			}
 			v.jobs.Wait(0)
 		}
 	}
@@ -303,7 +324,9 @@ func (v *server) job(ctx context.Context, frame []byte) {
 			progress.tell(o, false, ran)
 		} else {
 			v.succeeded(&f, name, ran, out)
+			portable.Return(out)
 		}
+		portable.Return(in)
 	})
 }
 

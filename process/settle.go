@@ -4,70 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
 	"time"
 
 	"github.com/tristrand/tristrand"
-	"github.com/tristrand/tristrand/internal/gtoken"
 	"github.com/tristrand/tristrand/internal/wire"
 	"github.com/tristrand/tristrand/strand"
 )
-
-// nap is how long a reader leaves results lying when there are many: to be woken for
-// each would cost more than they do.
-const nap = 30 * time.Microsecond
-
-// readResults takes results until the worker is dead and has left none.
-func (w *worker) readResults() {
-	enterReader()
-	returned := false
-	defer func() {
-		leaveReader()
-		if !returned { // a function given to OnDone has ended the goroutine
-			w.readers.Go(w.readResults)
-		}
-	}()
-	w.takeResults()
-	returned = true
-}
-
-func (w *worker) takeResults() {
-	var buf []byte
-	for {
-		frame, ok, err := w.results.Next()
-		switch {
-		case err != nil:
-			w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
-			return
-		case ok:
-			buf = append(buf[:0], frame...) // once: it could change while it is looked at
-			w.results.Advance()
-			if err := w.result(buf); err != nil {
-				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
-				return
-			}
-		case w.dead.Load():
-			if frame, ok, _ = w.results.Next(); !ok {
-				return
-			}
-		default:
-			runtime.Gosched() // those who were just woken are not to wait for this goroutine's thread
-			if w.busy() {
-				time.Sleep(nap)
-				continue
-			}
-			w.results.Wait(0)
-		}
-	}
-}
-
-// busy reports whether results are to come soon.
-func (w *worker) busy() bool {
-	w.p.mu.Lock()
-	defer w.p.mu.Unlock()
-	return w.held > 1
-}
 
 // result acts on one result, which is not trusted.
 func (w *worker) result(b []byte) error {
@@ -87,6 +29,9 @@ func (w *worker) result(b []byte) error {
 	}
 	p.mu.Unlock()
 	out, err := w.outcome(it, f)
+	if f.flags&flagExtra != 0 {
+		w.out.put(note{Op: noteTaken}, nil)
+	}
 	if f.flags&flagPart != 0 {
 		return err
 	}
@@ -195,11 +140,7 @@ func (p *Pool) finish(it *item, out any, err error, counted bool) {
 		}
 		p.mu.Lock()
 		it.drop()
-		waits := p.over()
-		p.mu.Unlock()
-		for _, w := range waits {
-			w.Grant()
-		}
+		p.unlock()
 	}()
 	next.State = tristrand.Failed
 	next = it.job.Finish(out, err)
@@ -248,7 +189,8 @@ func (p *Pool) stopJob(it *item, cause error) {
 	}
 	if !it.begun && w.withdraw(it) {
 		w.release(it)
-		p.tasks.Go(func() { p.cancel(it, cause) })
+		p.rest(w)
+		p.tasks.Go(func() { p.cancel(it, cause) }) // which unlocks with unlock
 		return
 	}
 	p.start(it)
@@ -269,11 +211,7 @@ func (p *Pool) cancel(it *item, cause error) {
 	p.mu.Lock()
 	p.stats.Cancelled++
 	it.drop()
-	waits := p.over()
-	p.mu.Unlock()
-	for _, w := range waits {
-		w.Grant()
-	}
+	p.unlock()
 }
 
 // signal ends the worker of a job that has not stopped in time.
@@ -317,11 +255,3 @@ func ctxError(ctx context.Context) error { return strand.Err(ctx) }
 
 // isOver reports whether a job has its outcome.
 func isOver(j tristrand.Job) bool { return j.State() > tristrand.Running }
-
-// Goroutines that read results call what was given to OnDone, which may submit: they
-// must not wait for room, which only they can make.
-var readers sync.Map
-
-func enterReader()   { readers.Store(gtoken.Get(), struct{}{}) }
-func leaveReader()   { readers.Delete(gtoken.Get()) }
-func isReader() bool { _, ok := readers.Load(gtoken.Get()); return ok }

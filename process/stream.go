@@ -132,6 +132,7 @@ type receiver interface {
 	Next() (frame []byte, ok bool, err error)
 	Advance()
 	Wait(d time.Duration)
+	Poke()
 	Stop()
 }
 
@@ -202,6 +203,9 @@ func (m *mailbox) Wait(time.Duration) {
 	case <-m.stop:
 	}
 }
+
+// Poke does nothing: nobody but the reader waits for a mailbox.
+func (m *mailbox) Poke() {}
 
 func (m *mailbox) Stop() {
 	if !m.stopped.Swap(true) {

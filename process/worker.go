@@ -42,6 +42,7 @@ type worker struct {
 	results receiver    // used by the reader
 	dead    atomic.Bool // the process is; what it wrote is there still
 	readers sync.WaitGroup
+	reading reading
 
 	// Guarded by the pool's mu.
 	state   workerState
@@ -89,6 +90,7 @@ func (w *worker) live(cpus []int) {
 		w.bury(fmt.Errorf("process: %v cannot start worker %s: %w", w.p, w.name, err), nil)
 		return
 	}
+	w.initReading()
 	heard := make(chan struct{})
 	w.readers.Go(func() {
 		defer close(heard)
@@ -102,7 +104,13 @@ func (w *worker) live(cpus []int) {
 	case <-time.After(lastWords): // somebody else has its end
 	}
 	w.dead.Store(true)
-	w.results.Stop() // reads what is left, and returns
+	w.results.Stop() // the reader takes what is left, and returns
+	w.p.mu.Lock()
+	if w.reading.late != nil {
+		w.reading.late.Stop()
+	}
+	w.p.mu.Unlock()
+	prod(w.reading.resume)
 	w.out.close()
 	_ = w.post.Close() // nothing can come any more
 	w.readers.Wait()
@@ -243,7 +251,7 @@ func (w *worker) hello(n note) {
 		p.failures = 0
 		p.feed(w)
 	}
-	p.mu.Unlock()
+	p.unlock()
 	w.jobs.Wake()
 }
 
@@ -384,9 +392,5 @@ func (p *Pool) replace() {
 	if !p.closing || p.queue.Len() > 0 || len(p.delayed) > 0 {
 		p.staff()
 	}
-	waits := p.over()
-	p.mu.Unlock()
-	for _, w := range waits {
-		w.Grant()
-	}
+	p.unlock()
 }

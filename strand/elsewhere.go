@@ -64,10 +64,15 @@ type Blocker struct {
 	Block func() bool
 	// Wake makes Block return, now or the next time. It is called from anywhere.
 	Wake func()
+	// Leave, if not nil, is called by the strand when its wait is over.
+	Leave func()
 }
 
 // ParkIn is Park that waits in b. The strand must have no scheduler.
 func (w Wait) ParkIn(ctx context.Context, on Resource, b *Blocker) error {
+	if b.Leave != nil {
+		defer b.Leave()
+	}
 	timed, published := w.publish(ctx, on)
 	if published {
 		defer w.withdraw()

@@ -63,6 +63,7 @@ type side struct {
 	data           []byte
 	mask           uint64
 	stopped        atomic.Bool
+	poked          atomic.Bool
 	cached, actual uint64 // the other side's place when last read, and one's own
 }
 
@@ -88,12 +89,20 @@ func MaxFrame(data int) int { return data/4 - lengthBytes }
 // a time.
 func (s *side) sleep(poll func() bool, d time.Duration) {
 	s.mine.Store(1)
-	if poll() || s.stopped.Load() {
+	if poll() || s.stopped.Load() || s.poked.Swap(false) {
 		s.mine.Store(0)
 		return
 	}
 	futex.Wait((*uint32)(unsafe.Pointer(s.mine)), 1, d)
 	s.mine.Store(0)
+}
+
+// poke makes the side's own sleeper return, now or the next time.
+func (s *side) poke() {
+	s.poked.Store(true)
+	if s.mine.CompareAndSwap(1, 0) {
+		futex.Wake((*uint32)(unsafe.Pointer(s.mine)), 1)
+	}
 }
 
 // wake wakes the other side if it sleeps.
@@ -245,6 +254,9 @@ func (c *Consumer) Advance() {
 func (c *Consumer) Wait(d time.Duration) {
 	c.sleep(func() bool { return c.tail.Load() != c.actual }, d)
 }
+
+// Poke ends a Wait, or the next one.
+func (c *Consumer) Poke() { c.poke() }
 
 // Stop ends a Wait, and those to come.
 func (c *Consumer) Stop() { c.stop() }
