@@ -13,6 +13,7 @@ import (
 // What is sent ahead of its turn.
 const (
 	small     = 50 * time.Microsecond // of work is sent ahead, at most
+	crossing  = 750 * time.Nanosecond // a job takes its worker besides the function's time
 	slow      = 2 * time.Millisecond  // after which what was sent ahead is taken back
 	maxAhead  = slots
 	smoothing = 16 // the typical job is that of the last so many, about
@@ -114,7 +115,7 @@ func (w *worker) give(it *item) bool {
 	if !known {
 		number = uint32(len(w.numbers))
 	}
-	it.slot = bits.TrailingZeros32(w.vacant)
+	it.slot = bits.TrailingZeros64(w.vacant)
 	it.seq = p.seq + 1
 	left := time.Duration(0)
 	if d, ok := p.deadline(it); ok {
@@ -328,7 +329,7 @@ func (p *Pool) learn(ran time.Duration) {
 	if !shares() {
 		return
 	}
-	p.depth = int(min(small/max(p.typical, 1), maxAhead))
+	p.depth = int(min(small/(p.typical+crossing), maxAhead))
 	p.depth = max(p.depth, 1)
 }
 

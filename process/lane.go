@@ -18,7 +18,7 @@ import (
 //	36864  the ring of jobs
 //	…      the ring of results
 const (
-	slots     = 32       // jobs that a worker may have, one running and the others next
+	slots     = 64       // jobs that a worker may have, one running and the others next
 	laneData  = 64 << 10 // of each ring
 	claimsEnd = journalAt + journalBytes
 )

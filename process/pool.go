@@ -20,7 +20,7 @@ import (
 // fields are read at first use. Whoever uses a pool closes it.
 //
 // A job is sent when a worker is free for it. Small ones (below 50 µs, as measured)
-// are sent ahead, up to 32 to a worker: such a job counts as running, but is taken
+// are sent ahead, up to 64 to a worker: such a job counts as running, but is taken
 // back if its worker dies, is slow, or the job is cancelled before the worker gets to
 // it.
 type Pool struct {

@@ -46,6 +46,10 @@ const (
 	// woken for each would cost more than they do.
 	nap = 30 * time.Microsecond
 
+	// wakeEvery is how many results are taken before the worker is woken for what it
+	// has been given meanwhile.
+	wakeEvery = 16
+
 	// unclaimed is how long the results of a worker whose reader rests may wait for
 	// somebody who fetches them.
 	unclaimed = 50 * time.Microsecond
@@ -78,6 +82,7 @@ func (w *worker) readResults() {
 	defer func() {
 		leaveReader()
 		if !returned { // a function given to OnDone has ended the goroutine
+			w.jobs.Wake()
 			w.readers.Go(w.readResults)
 		}
 	}()
@@ -88,8 +93,12 @@ func (w *worker) readResults() {
 // takeResults is called with the reader's turn.
 func (w *worker) takeResults() {
 	var buf []byte
-	for {
+	for fed := 0; ; {
 		frame, ok, err := w.results.Next()
+		if fed > 0 && (!ok || fed >= wakeEvery) { // once for several, as it is a system call
+			w.jobs.Wake()
+			fed = 0
+		}
 		switch {
 		case err != nil:
 			w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
@@ -101,6 +110,7 @@ func (w *worker) takeResults() {
 				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
 				return
 			}
+			fed++
 		case w.dead.Load():
 			if _, ok, _ = w.results.Next(); !ok {
 				return
@@ -223,6 +233,7 @@ func (f *fetching) fetch() bool {
 				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
 				f.giveUp(true)
 			}
+			w.jobs.Wake()
 			return false
 		default:
 			w.results.Wait(0)

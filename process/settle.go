@@ -11,7 +11,8 @@ import (
 	"github.com/tristrand/tristrand/strand"
 )
 
-// result acts on one result, which is not trusted.
+// result acts on one result, which is not trusted. The worker may have been given
+// another job, and has to be woken.
 func (w *worker) result(b []byte) error {
 	f, err := readResult(b)
 	if err != nil {
@@ -44,7 +45,6 @@ func (w *worker) result(b []byte) error {
 	p.feed(w)
 	predicted := p.predict(it, cause, err)
 	p.mu.Unlock()
-	w.jobs.Wake()
 	switch {
 	case errors.Is(cause, tristrand.ErrTimeout):
 		out, err = nil, cause

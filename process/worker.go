@@ -47,7 +47,7 @@ type worker struct {
 	// Guarded by the pool's mu.
 	state   workerState
 	slots   [slots]*item
-	vacant  uint32
+	vacant  uint64
 	held    int
 	given   uint64 // jobs sent
 	done    uint64 // jobs that have come back
@@ -66,7 +66,7 @@ func (p *Pool) staff() {
 			return
 		}
 		w := &worker{
-			p: p, name: fmt.Sprintf("%s-%d", p.Name, p.nextID), vacant: ^uint32(0),
+			p: p, name: fmt.Sprintf("%s-%d", p.Name, p.nextID), vacant: ^uint64(0),
 			numbers: make(map[string]uint32), came: newArrivals(),
 		}
 		cpus := []int(nil)
