@@ -87,3 +87,6 @@ func (l *Lock) MakeHere() {
 	defer arenas.mu.Unlock()
 	arenas.making = l.a
 }
+
+// Seats returns how many seats are looked at for waiters.
+func (l *Lock) Seats() int { return int(l.a.high()) }

@@ -48,7 +48,7 @@ func (t thing) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 // be a seat in which it waits.
 func find(r strand.Ref, waits bool) (a *arena, i, state uint32) {
 	for _, a := range mapped() {
-		high := min(a.mem.head.high.Load(), maxSeats)
+		high := a.high()
 		for i := uint32(firstSeat); i < high; i++ {
 			sp := &a.mem.spots[i]
 			owner := sp.owner.Load()
@@ -97,7 +97,7 @@ func (graph) Name(r strand.Ref) string {
 func (graph) Strands(ctx context.Context) iter.Seq2[strand.View, error] {
 	return func(yield func(strand.View, error) bool) {
 		for _, a := range mapped() {
-			high := min(a.mem.head.high.Load(), maxSeats)
+			high := a.high()
 			for i := uint32(firstSeat); i < high; i++ {
 				ref, pid := a.refOf(i)
 				if ref.Process == 0 || ref.Strand == 0 {

@@ -95,7 +95,7 @@ func (a *arena) keep() {
 
 // grantAll wakes the parked strands of this process whose waits have been ended.
 func (a *arena) grantAll() {
-	high := min(a.mem.head.high.Load(), maxSeats)
+	high := a.high()
 	for i := uint32(firstSeat); i < high; i++ {
 		if a.seats[i].parked.Load() != nil {
 			a.grant(i)
@@ -106,7 +106,7 @@ func (a *arena) grantAll() {
 // recheck looks for deadlocks among the waits of this process that have lasted.
 func (a *arena) recheck(now time.Time) {
 	since := now.Add(-recheckEvery / 2).UnixNano()
-	high := min(a.mem.head.high.Load(), maxSeats)
+	high := a.high()
 	for i := uint32(firstSeat); i < high; i++ {
 		s := a.seats[i].strand.Load()
 		sp := &a.mem.spots[i]

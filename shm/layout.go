@@ -32,13 +32,14 @@ type memory struct {
 type header struct {
 	magic   uint64
 	size    uint64
-	high    atomic.Uint32 // seats from here on were never used
+	high    atomic.Uint64 // no seat from here on is taken; above, a number that changes with each sit
 	joins   atomic.Uint32 // changes whenever a process joins
+	taken   atomic.Int32  // about how many seats are
 	tickets atomic.Uint64 // given to those who wait, in the order in which they came
 	alloc   guard         // of dir
 	judge   guard         // held by who decides about a deadlock
 	next    uint32        // where to look for free units; a hint, guarded by alloc
-	_       [84]byte
+	_       [76]byte
 }
 
 // A proc is a process that has the arena mapped.

@@ -108,8 +108,7 @@ func (a *arena) objects() func(yield func(unit uint32, k kind) bool) {
 // spotsOf yields the seats of a process.
 func (a *arena) spotsOf(n uint32) func(yield func(i uint32) bool) {
 	return func(yield func(i uint32) bool) {
-		high := min(a.mem.head.high.Load(), maxSeats)
-		for i := uint32(firstSeat); i < high; i++ {
+		for i := uint32(firstSeat); i < maxSeats; i++ { // one may have been taken and not counted
 			if a.mem.spots[i].owner.Load() == n+1 && !yield(i) {
 				return
 			}
@@ -183,7 +182,7 @@ func (a *arena) kick(unit uint32, k kind) {
 // tellAll wakes everybody whose wait has been ended, in case the one who ended it
 // died before it could.
 func (a *arena) tellAll() {
-	high := min(a.mem.head.high.Load(), maxSeats)
+	high := a.high()
 	for i := uint32(firstSeat); i < high; i++ {
 		if ph := phaseOf(a.mem.spots[i].state.Load()); ph != idle && ph != waiting {
 			a.tell(i)

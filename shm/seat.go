@@ -22,17 +22,39 @@ func (a *arena) sit(id strand.ID, name string) (uint32, bool) {
 		if sp.owner.Load() != 0 || !sp.owner.CompareAndSwap(0, a.self+1) {
 			continue
 		}
+		a.mem.head.taken.Add(1)
 		f := &a.mem.faces[i]
 		setName(f.name[:], name)
 		f.strand.Store(uint64(id))
 		for {
-			high := a.mem.head.high.Load()
-			if high > i || a.mem.head.high.CompareAndSwap(high, i+1) {
+			w := a.mem.head.high.Load()
+			if a.mem.head.high.CompareAndSwap(w, (w>>32+1)<<32|uint64(max(uint32(w), i+1))) {
 				return i, true
 			}
 		}
 	}
 	return 0, false
+}
+
+// high returns the number below which the seats are that are taken: those who look
+// for waiters look at no more.
+func (a *arena) high() uint32 { return min(uint32(a.mem.head.high.Load()), maxSeats) }
+
+// lower makes high as small as it can be.
+func (a *arena) lower() {
+	for {
+		w := a.mem.head.high.Load()
+		high := min(uint32(w), maxSeats)
+		for high > firstSeat && a.mem.spots[high-1].owner.Load() == 0 {
+			high--
+		}
+		// Once more after each step: who has just risen below may have seen the
+		// high before it.
+		if high == uint32(w) {
+			return
+		}
+		a.mem.head.high.CompareAndSwap(w, w>>32<<32|uint64(high))
+	}
 }
 
 // rise gives a seat of this process back. Nothing may name it any more.
@@ -44,6 +66,10 @@ func (a *arena) rise(i uint32) {
 	sp.what.Store(0)
 	a.mem.faces[i].strand.Store(0)
 	sp.owner.Store(0)
+	a.mem.head.taken.Add(-1)
+	if h := a.high(); h > firstSeat && a.mem.spots[h-1].owner.Load() == 0 {
+		a.lower()
+	}
 }
 
 // seatOf returns the strand's seat, 0 if it has none yet. It is the fast path.
@@ -105,18 +131,23 @@ func (a *arena) spare(s *strand.Strand, i uint32) {
 	}
 }
 
-// wantSeat takes a seat, as soon as one is free.
+// wantSeat takes a seat, as soon as one is free. While none seems to be, thousands
+// may wait here: only now and then does one of them look through all the seats.
 func (a *arena) wantSeat(ctx context.Context, id strand.ID, name string) (uint32, error) {
-	for {
-		if i, ok := a.sit(id, name); ok {
-			return i, nil
+	for n := 0; ; n++ {
+		if n%64 == 0 || a.mem.head.taken.Load() < maxSeats-firstSeat {
+			if i, ok := a.sit(id, name); ok {
+				return i, nil
+			}
 		}
 		a.watch()
-		if err := strand.Sleep(ctx, time.Millisecond); err != nil {
+		if err := strand.Sleep(ctx, min(time.Millisecond<<min(n, 6), maxNap)); err != nil {
 			return 0, err
 		}
 	}
 }
+
+const maxNap = 20 * time.Millisecond
 
 // strandEnded breaks what s, which ends, still holds, and frees its seat.
 func (a *arena) strandEnded(s *strand.Strand, i uint32) {

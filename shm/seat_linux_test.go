@@ -23,7 +23,6 @@ func TestMoreStrandsThanSeats(t *testing.T) {
 	ctx, k := adopt(t), newKit(t)
 	const strands = 6000
 	stay := make(chan struct{})
-	defer close(stay)
 	errs := make(chan error, strands)
 	count := 0
 	for i := range strands {
@@ -48,6 +47,20 @@ func TestMoreStrandsThanSeats(t *testing.T) {
 	a := newActor(t, k)
 	a.done("ann acquire a")
 	a.done("ann release a")
+	close(stay)
+	a.murder()
+	if err := k.A.Acquire(ctx); err != nil { // whoever is told of a death watches
+		t.Fatal(err)
+	}
+	// Once they have ended nobody looks at their seats any more.
+	until(t, "their seats are forgotten", func() bool {
+		is(t, func() error {
+			ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+			defer cancel()
+			return k.Event.Wait(ctx)
+		}(), context.DeadlineExceeded, "Wait")
+		return k.A.Seats() < 100
+	})
 }
 
 // letGoPart decodes the kit, uses it and lets it go, several times.
@@ -79,7 +92,7 @@ func useOnce(ctx context.Context, in []byte) error {
 	if err := k.Event.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return errors.Join(k.A.Acquire(ctx), k.A.Release(ctx), k.Sem.Acquire(ctx), k.Cond.Locker().Acquire(ctx))
+	return errors.Join(k.A.Acquire(ctx), k.A.Release(ctx), k.Sem.Acquire(ctx), k.Cond.Locker().Recover(ctx))
 }
 
 // A process that has let go of all objects of another has its memory no more, and

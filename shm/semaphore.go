@@ -86,7 +86,7 @@ func (c *semaphoreCell) out(a *arena, unit uint32) (held, passing, waits int64) 
 	if c.wanted.Load() == 0 {
 		return held, 0, 0
 	}
-	high := min(a.mem.head.high.Load(), maxSeats)
+	high := a.high()
 	for i := uint32(firstSeat); i < high; i++ {
 		sp := &a.mem.spots[i]
 		ph := phaseOf(sp.state.Load())

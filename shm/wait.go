@@ -303,7 +303,7 @@ func (a *arena) firstWith(unit uint32, lane, flags uint64) (f found, n int) {
 // waiting yields the spots that wait in a queue of an object, and their states.
 func (a *arena) waiting(unit uint32, lane uint64) func(yield func(i, state uint32) bool) {
 	return func(yield func(i, state uint32) bool) {
-		high := min(a.mem.head.high.Load(), maxSeats)
+		high := a.high()
 		for i := uint32(firstSeat); i < high; i++ {
 			sp := &a.mem.spots[i]
 			v := sp.state.Load()
