@@ -121,8 +121,8 @@ func encodeOutcomes(buf *bytes.Buffer, o tristrand.Outcomes, from int) error {
 	return wire.Encode(buf, lost)
 }
 
-// decodeOutcomes adds what encodeOutcomes wrote to o, of a chunk of at most most
-// inputs.
+// decodeOutcomes adds what encodeOutcomes wrote to o, of a chunk that has no
+// more inputs than most.
 func decodeOutcomes(b []byte, o tristrand.Outcomes, most int) error {
 	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
 		return errFrame
@@ -170,14 +170,14 @@ func isChunk(j tristrand.Job) (tristrand.Outcomes, int) {
 
 // A chunkCtx is the ctx of a chunk in a worker, which tells the pool of its progress.
 type chunkCtx struct {
-	context.Context
-	v       *server
-	f       *jobFrame
-	journal journal
-	simple  bool // the values go into the journal
-	out     tristrand.Outcomes
-	told    int // outcomes that the pool has
-	failed  int // failures that were told
+	context.Context //nolint:containedctx // it is that ctx
+	v               *server
+	f               *jobFrame
+	journal         journal
+	simple          bool // the values go into the journal
+	out             tristrand.Outcomes
+	told            int // outcomes that the pool has
+	failed          int // failures that were told
 }
 
 func (v *server) newChunk(f *jobFrame) *chunkCtx {

@@ -45,15 +45,8 @@
 //
 // # Platforms
 //
-//	                                     linux   darwin  windows
-//	Pool, Start                          yes     yes     yes
-//	how jobs travel                      rings   pipes   pipes
-//	package shm, Bytes, Parcel           yes     no      no
-//	Pipe                                 yes     within one process
-//	jobs sent ahead                      yes     no      no
-//	SIGTERM before SIGKILL               yes     yes     no
-//	CPUs, Process.Stopped                yes     no      no
-//
-// What is missing is an error that is errors.ErrUnsupported. A sandbox that forbids
-// shared memory makes Linux like darwin. Only Linux is tested.
+// Linux has all of it. Elsewhere, and in a sandbox that forbids shared memory, jobs
+// travel over pipes, none is sent ahead, a Pipe stays within its process, and there is
+// nothing of package shm; Process.Stopped and CPUs are Linux's alone, and SIGTERM before
+// SIGKILL is not for windows. What is missing is an error that is errors.ErrUnsupported. Only Linux is tested.
 package process

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/wire"
@@ -32,12 +33,7 @@ func (e *RemoteError) Error() string { return e.Text }
 
 // Is reports whether the original was target too.
 func (e *RemoteError) Is(target error) bool {
-	for _, known := range e.is {
-		if known == target { //nolint:errorlint // errors.Is calls this for each error of the chain
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.is, target)
 }
 
 // Unwrap returns the typed error that was in the original, if it is one that crosses.
@@ -113,12 +109,10 @@ func faultOf(err error) (f *fault) {
 		}
 	}
 	f.Permanent = tristrand.IsPermanent(err)
-	var d *tristrand.DeadlockError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*tristrand.DeadlockError](err); ok {
 		f.Cycle = d.Cycle
 	}
-	var p *tristrand.PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*tristrand.PanicError](err); ok {
 		f.Panic = faultOf(p).Panic
 	}
 	errors.As(err, &f.Exit)

@@ -31,7 +31,6 @@ type item struct {
 	w     *worker
 	slot  int
 	cause error       // why it shall stop; nil while it may go on
-	told  bool        // its worker has been told to stop it
 	timer *time.Timer // of its time limit, and then of its worker's grace
 	watch *watch      // of its ctx
 

@@ -75,11 +75,7 @@ func (p *Pool) staff() {
 		}
 		p.nextID++
 		p.workers[w] = struct{}{}
-		p.tasks.Add(1)
-		go func() {
-			defer p.tasks.Done()
-			w.live(cpus)
-		}()
+		p.tasks.Go(func() { w.live(cpus) })
 	}
 }
 
@@ -368,11 +364,7 @@ func (p *Pool) failed(startErr, exit error) {
 	p.failures++
 	if p.failures >= most {
 		err := fmt.Errorf("%w: %v is broken: %d starts failed, the last one: %w", tristrand.ErrClosed, p, p.failures, startErr)
-		p.tasks.Add(1)
-		go func() {
-			defer p.tasks.Done()
-			p.breakDown(err)
-		}()
+		p.tasks.Go(func() { p.breakDown(err) })
 		return
 	}
 	if p.restart == nil {

@@ -3,8 +3,8 @@
 // already.
 //
 // What is decoded is not trusted: depth and numbers of elements are bounded, and
-// nothing is executed. In an interface, integers come as int64,
-// and maps as map[any]any.
+// nothing is executed. In an interface, integers come as int64
+// or, when they are larger, *big.Int, and maps as map[any]any.
 package wire
 
 import (
@@ -39,7 +39,7 @@ var get = sync.OnceValue(func() modes {
 		MaxNestedLevels:  maxDepth,
 		MaxArrayElements: maxElements,
 		MaxMapPairs:      maxElements,
-		IntDec:           cbor.IntDecConvertSigned,
+		IntDec:           cbor.IntDecConvertSignedOrBigInt,
 		IndefLength:      cbor.IndefLengthForbidden,
 		UTF8:             cbor.UTF8DecodeInvalid, // a Go string holds any bytes
 	}.DecMode()
