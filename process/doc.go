@@ -48,5 +48,6 @@
 // Linux has all of it. Elsewhere, and in a sandbox that forbids shared memory, jobs
 // travel over pipes, none is sent ahead, a Pipe stays within its process, and there is
 // nothing of package shm; Process.Stopped and CPUs are Linux's alone, and SIGTERM before
-// SIGKILL is not for windows. What is missing is an error that is errors.ErrUnsupported. Only Linux is tested.
+// SIGKILL is not for windows. What is missing is an error that is
+// errors.ErrUnsupported. Only Linux is tested.
 package process
