@@ -312,6 +312,8 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 		p.start(it)
 		cause := it.cause
 		switch {
+		case cause != nil && exit != nil:
+			cause = fmt.Errorf("%w: %w", stopped(cause), w.crash(exit))
 		case cause != nil:
 			cause = stopped(cause)
 		default:
