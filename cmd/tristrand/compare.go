@@ -24,7 +24,7 @@ type compareCmd struct {
 
 // Help is shown by "tristrand compare --help".
 func (compareCmd) Help() string {
-	return `The same task runs over the same inputs, first serially and then on every engine. A table says what each took, and a sentence per task which engine suits it. Without arguments it needs nothing, makes its own inputs, runs every task and cleans up behind itself:
+	return `The same task runs over the same inputs, first serially and then on every engine: thread (goroutines) and process (worker processes). A table says what each took, and a sentence per task which engine suits it. Without arguments it needs nothing, makes its own inputs, runs every task and cleans up behind itself:
 
   fetch  pages from a local server that waits before it answers
   hash   temporary files
@@ -39,7 +39,7 @@ Examples:
   tristrand compare --task fetch -j 32 https://example.org/ https://example.com/
   tristrand compare --json | jq '.tasks[] | {task, advice}'
 
-Columns: time from opening the engine to having closed it; speed-up against serial; processor time, user and system, children included; peak memory, reset before each run (Linux: resident memory of the command and its children; elsewhere: what the Go runtime holds); jobs that failed.
+Columns: time from opening the engine to having closed it; speed-up against serial; processor time, user and system, children and worker processes included; peak memory, reset before each run (Linux: resident memory of the command and its children, worker processes with what they do not share; elsewhere: what the Go runtime holds); jobs that failed.
 
 --json prints {go, os, arch, cpus, workers, peak_memory_of, tasks: [{task, about, made, inputs, advice, engines: [{engine, seconds, speedup, cpu_seconds, peak_memory_bytes, errors, jobs: [{input, worker, start_seconds, end_seconds, bytes, result, error}]}]}]}. Jobs are in the order of the inputs; their times count from the start of the run; result and error exclude each other.
 

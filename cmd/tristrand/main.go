@@ -17,8 +17,13 @@
 // more than 100, 255 wrong usage or its own failure.
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/tristrand/tristrand/process"
+)
 
 func main() {
+	process.Init() // a worker process of run or compare does not return
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
 }

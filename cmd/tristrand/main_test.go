@@ -16,9 +16,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tristrand/tristrand/process"
 )
 
 func TestMain(m *testing.M) {
+	process.Init()
 	testscript.Main(m, map[string]func(){"tristrand": main})
 }
 

@@ -21,13 +21,14 @@ type runCmd struct {
 	Command []string `arg:"" optional:"" passthrough:"partial" name:"command" help:"The command, in which {} stands for the input; without {} the input becomes its last argument. After ::: come the inputs; without ::: they are the lines of standard input."`
 
 	Jobs    int      `short:"j" placeholder:"N" help:"Jobs that run at once; 0, the default, is the number of processors."`
-	Engine  string   `enum:"thread,coro,process" default:"thread" help:"Where built-in tasks run: ${enum}. A command is a child process on any."`
+	Engine  string   `enum:"thread,coro,process" default:"thread" help:"Where built-in tasks run: thread, coro, or process, which can be killed. A command is a child process on any."`
 	Task    string   `placeholder:"NAME" help:"Run a built-in task instead of a command: ${tasks}."`
 	Shell   bool     `help:"Have sh run the command, with pipes and variables; {} is one word of it, whatever it holds."`
 	Null    bool     `short:"0" help:"Inputs on standard input end with NUL instead of newline."`
 	ArgFile string   `short:"a" placeholder:"FILE" help:"Read the inputs from FILE instead of standard input."`
 	Timeout duration `placeholder:"D" help:"Stop a try of a job that takes longer: 10s, 1.5m, or a number of seconds."`
-	Grace   duration `default:"5s" placeholder:"D" help:"How long a job that is stopped has between SIGTERM and SIGKILL; ${default}."`
+	Grace   duration `default:"5s" placeholder:"D" help:"How long a job that is stopped has between SIGTERM and SIGKILL, and a task on --engine process before SIGTERM; ${default}."`
+	Memory  size     `name:"memory-limit" placeholder:"SIZE" help:"Bound the memory of each process of a job: 512M, 2G, or a number of bytes."`
 	Retries int      `placeholder:"N" help:"Try a failed job up to N more times, after 100 ms, then twice as long each time up to 10 s."`
 	Halt    string   `placeholder:"WHEN" help:"Give up: never, or soon or now with fail, success or done and a number or percentage of jobs, as in now,fail=1 or soon,fail=10%."`
 
@@ -55,6 +56,10 @@ func (*runCmd) Help() string {
   tristrand run --json --task hash ::: *.iso | jq -r .stdout
 
 Output: what a job prints is shown in one piece when it ends, its standard output first, then its standard error; past 1 MiB it waits in an unlinked file in TMPDIR. A job is over when its process has ended and nobody holds its output open. Of a job that is tried again only the last try is shown; a job that was stopped shows nothing and counts as not run.
+
+--engine process runs built-in tasks in worker processes, as many as jobs run at once. A task that crashes its process is a failed job with that exit code or signal, and the last words of the process; the others go on. With --timeout a task is asked to stop, and killed with all that it has started when it does not. On the other engines a task that does not heed its time-out holds the run up.
+
+--memory-limit bounds the data of each process by itself (RLIMIT_DATA: heap and private memory, not files or shared memory), not of a job's processes together; an allocation beyond it fails. A worker may also have no more than that resident, looked at every 250 ms; it needs 64M. A command with a limit is started by sh. K, M, G and T are powers of 1024. Linux only for commands; elsewhere tasks are held to what they have resident.
 
 Inputs: each is one argument, whatever bytes it holds; no shell sees it. With --shell {} becomes a parameter of sh, quoted in its place, so that an input is never read as shell text. After ::: standard input goes to the jobs unless it is a terminal; otherwise they read /dev/null.
 
@@ -99,8 +104,9 @@ func (c *runCmd) Validate() error {
 		return errors.New("--shell is for commands, not for a --task")
 	case c.Ungroup:
 		return errors.New("--ungroup is for commands: a --task gives its result in one piece")
-	case c.Engine == "process":
-		return fmt.Errorf("--task %s runs on --engine thread or coro only: this build has no process engine; commands run as child processes on any", c.Task)
+	}
+	if err := c.validateMemory(); err != nil {
+		return err
 	}
 	if given && (c.ArgFile != "" || c.Null) {
 		return fmt.Errorf("inputs after ::: (%d of them) and -0 or --arg-file exclude each other", len(args))
@@ -157,10 +163,11 @@ func (c *runCmd) run(ctx context.Context, kill <-chan struct{}) (batch.Counts, e
 	defer in.close()
 	launcher := c.launcher(in)
 	defer launcher.Close()
-	work, err := c.work(launcher)
+	work, done, err := c.work(launcher, workers)
 	if err != nil {
 		return none, err
 	}
+	defer done()
 	log, err := c.openLog()
 	if err != nil {
 		return none, err

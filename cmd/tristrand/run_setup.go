@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/joblog"
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/launch"
 	"github.com/tristrand/tristrand/cmd/tristrand/internal/template"
+	"github.com/tristrand/tristrand/process"
 )
 
 // duration is a time.Duration that may also be written as a number of seconds.
@@ -82,7 +84,7 @@ func (c *runCmd) openInputs() (*feed, error) {
 
 func (c *runCmd) launcher(in *feed) *launch.Launcher {
 	l := &launch.Launcher{
-		Grace: time.Duration(c.Grace),
+		Grace: time.Duration(c.Grace), MemoryLimitBytes: int64(c.Memory),
 		Held: func(cmd *launch.Command) {
 			fmt.Fprintf(os.Stderr, "tristrand run: %s has ended, but a process that it left behind holds its output open; waiting for it\n",
 				template.Line(cmd.Args))
@@ -98,14 +100,31 @@ func (c *runCmd) launcher(in *feed) *launch.Launcher {
 	return l
 }
 
-func (c *runCmd) work(l *launch.Launcher) (batch.Work, error) {
-	if c.Task != "" {
-		spec, ok := builtin.Lookup(c.Task)
-		if !ok {
-			return nil, fmt.Errorf("--task %s: there is none of that name", c.Task)
-		}
-		return batch.NewTask(spec, time.Duration(c.Timeout))
+// work returns what is done for each input, and a function that ends what it needs.
+func (c *runCmd) work(l *launch.Launcher, workers int) (_ batch.Work, done func(), err error) {
+	done = func() {}
+	if c.Task == "" {
+		w, err := c.commands(l)
+		return w, done, err
 	}
+	spec, ok := builtin.Lookup(c.Task)
+	if !ok {
+		return nil, done, fmt.Errorf("--task %s: there is none of that name", c.Task)
+	}
+	if c.Engine != "process" {
+		w, err := batch.NewTask(spec, time.Duration(c.Timeout))
+		return w, done, err
+	}
+	pool := &process.Pool{
+		Name: "run", Workers: workers, Queue: workers,
+		MemoryLimitBytes: int64(c.Memory), JobGrace: time.Duration(c.Grace),
+		Stderr: io.Discard, // a task prints nothing; what a crash says is with its job
+	}
+	done = func() { _ = pool.Close(context.Background()) } // nothing runs any more
+	return batch.NewWorkerTask(spec, pool, time.Duration(c.Timeout)), done, nil
+}
+
+func (c *runCmd) commands(l *launch.Launcher) (batch.Work, error) {
 	words, _, _, err := c.split()
 	if err != nil {
 		return nil, err
@@ -120,6 +139,24 @@ func (c *runCmd) work(l *launch.Launcher) (batch.Work, error) {
 		return nil, err
 	}
 	return batch.NewCommands(t, l, time.Duration(c.Timeout))
+}
+
+// minWorkerBytes is what a Go program needs to start.
+const minWorkerBytes = 64 << 20
+
+// validateMemory says what is wrong with --memory-limit.
+func (c *runCmd) validateMemory() error {
+	switch {
+	case c.Memory == 0:
+		return nil
+	case c.Task != "" && c.Engine != "process":
+		return fmt.Errorf("--memory-limit bounds processes: --task %s needs --engine process with it", c.Task)
+	case c.Task != "" && c.Memory < minWorkerBytes:
+		return fmt.Errorf("--memory-limit %v: a worker process needs 64M at least", c.Memory)
+	case c.Task == "" && !launch.LimitsMemory:
+		return errors.New("--memory-limit bounds commands on Linux only; here it is for a --task with --engine process")
+	}
+	return nil
 }
 
 // jobLog is the log of a run, if it has one.

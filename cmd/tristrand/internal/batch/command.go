@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -69,7 +68,7 @@ func (c *Commands) Do(ctx context.Context, input string, out, errs *spool.Buffer
 		return notStarted(err)
 	case o.TimedOut:
 		o.Exit = -1
-		o.Err = fmt.Errorf("stopped: its time of %v was up", c.timeout)
+		o.Err = timeUp(c.timeout)
 	}
 	return o
 }

@@ -56,7 +56,7 @@ func (t *Task) Do(ctx context.Context, input string, out, _ *spool.Buffer) (o Ou
 	case ctx.Err() != nil:
 		return Outcome{Exit: -1, Stopped: true}
 	case errors.Is(own.Err(), context.DeadlineExceeded):
-		return Outcome{Exit: -1, TimedOut: true, Err: fmt.Errorf("stopped: its time of %v was up", t.timeout)}
+		return Outcome{Exit: -1, TimedOut: true, Err: timeUp(t.timeout)}
 	default:
 		return Outcome{Exit: 1, Err: err}
 	}
@@ -64,6 +64,16 @@ func (t *Task) Do(ctx context.Context, input string, out, _ *spool.Buffer) (o Ou
 	if !ok {
 		return Outcome{Exit: 1, Err: fmt.Errorf("bug: task %s gave %T", t.name, result)}
 	}
+	return printed(found, out)
+}
+
+// timeUp is why a job was stopped.
+func timeUp(after time.Duration) error {
+	return fmt.Errorf("stopped: its time of %v was up", after)
+}
+
+// printed is the outcome of a task that has found something, which it prints.
+func printed(found *builtin.Outcome, out *spool.Buffer) Outcome {
 	text := found.Text
 	if n := len(text); n == 0 || text[n-1] != '\n' {
 		text += "\n"

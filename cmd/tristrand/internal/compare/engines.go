@@ -7,6 +7,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/coro"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -28,6 +29,9 @@ var engines = []Engine{
 	}},
 	{Name: "coro", About: "coroutines of one hub, a coro.Pool: one runs at a time", Open: func(workers int) tristrand.Executor {
 		return &coro.Pool{Workers: workers, Name: "coro"}
+	}},
+	{Name: "process", About: "worker processes of a process.Pool", Open: func(workers int) tristrand.Executor {
+		return &process.Pool{Workers: workers, Name: "process"}
 	}},
 }
 

@@ -42,6 +42,11 @@ type Launcher struct {
 	Env   []string      // of every child; nil is this process's
 	Grace time.Duration // between SIGTERM and SIGKILL; 0 is 5 s
 
+	// MemoryLimitBytes bounds the data of each process of a child (RLIMIT_DATA): an
+	// allocation beyond it fails. sh starts the child then. 0 is no bound; it is
+	// ignored where LimitsMemory is false.
+	MemoryLimitBytes int64
+
 	// Held, if set, is told that a child has ended, but that a process which
 	// it left behind holds its output open.
 	Held func(c *Command)
@@ -133,7 +138,7 @@ func (l *Launcher) Run(ctx context.Context, c *Command) (Exit, error) {
 	case <-ctx.Done():
 		return Exit{Code: -1, Stopped: true}, nil
 	default:
-		return l.run(ctx, c)
+		return l.run(ctx, l.limited(c))
 	}
 }
 

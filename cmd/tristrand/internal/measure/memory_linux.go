@@ -9,7 +9,7 @@ import (
 )
 
 // PeakOf says what Cost.Peak is on this platform.
-const PeakOf = "resident memory of the process and its children"
+const PeakOf = "resident memory of the process and its children; of those that run the same program, what is not shared"
 
 // resetPeak makes the kernel forget the process's highest resident size
 // (proc(5), clear_refs, value 5). Where /proc is read-only it stays, and Peak
@@ -38,28 +38,37 @@ func peakSinceReset() int64 {
 	return kb << 10
 }
 
-// memoryNow adds up the resident sizes of this process and all below it. A
-// page that two of them share counts twice.
+// memoryNow adds up the resident sizes of this process and all below it. Worker
+// processes share their program with this one, whose pages count once; a page that two
+// other programs share counts twice.
 func memoryNow() int64 {
-	sum := resident("self")
+	sum, _ := resident("self")
+	own, _ := os.Readlink("/proc/self/exe")
 	for _, pid := range children("self", nil) {
-		sum += resident(pid)
+		all, shared := resident(pid)
+		if program, err := os.Readlink("/proc/" + pid + "/exe"); err == nil && program == own {
+			all -= shared
+		}
+		sum += all
 	}
 	return sum
 }
 
-// resident reads the resident size of a process, 0 when it is gone.
-func resident(pid string) int64 {
+// resident reads the resident size of a process, and how much of it is of files and
+// shared memory; 0 when it is gone.
+func resident(pid string) (all, shared int64) {
 	statm, err := os.ReadFile("/proc/" + pid + "/statm")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	fields := strings.Fields(string(statm))
-	if len(fields) < 2 {
-		return 0
+	if len(fields) < 3 {
+		return 0, 0
 	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	all, _ = strconv.ParseInt(fields[1], 10, 64)
+	shared, _ = strconv.ParseInt(fields[2], 10, 64)
+	page := int64(os.Getpagesize())
+	return all * page, shared * page
 }
 
 // children appends all processes below pid. Each thread lists those that it
