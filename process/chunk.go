@@ -183,8 +183,7 @@ type chunkCtx struct {
 func (v *server) newChunk(f *jobFrame) *chunkCtx {
 	c := &chunkCtx{v: v, f: f}
 	if v.mail == nil {
-		c.journal = journalOf(v.mem)
-		c.journal.reset(0)
+		c.journal = journalOf(v.mem) // it is empty
 	}
 	return c
 }
@@ -240,6 +239,14 @@ func (c *chunkCtx) tell(o tristrand.Outcomes, part bool, ran time.Duration) {
 	c.told, c.failed = o.Len(), len(o.Failures())
 	if part && v.mail == nil {
 		c.journal.reset(c.told)
+	}
+}
+
+// forget empties the journal when the pool has its answer. Done any later it would be
+// taken for that of the next chunk, should this process die when it has claimed that one.
+func (c *chunkCtx) forget() {
+	if c.v.mail == nil {
+		c.journal.reset(0)
 	}
 }
 

@@ -91,7 +91,8 @@ type Pool struct {
 	held     int       // jobs that workers have
 	seq      uint64    // of the call that was sent last
 	nextID   int
-	failures int // starts that failed, one after another
+	starts   int // that failed, one after another
+	failures int // how much they weigh
 	delayed  map[*item]*time.Timer
 	restart  *time.Timer // of a worker, after a failure
 	depth    int         // how many jobs a worker may have

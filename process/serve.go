@@ -327,6 +327,9 @@ func (v *server) job(ctx context.Context, frame []byte) {
 			portable.Return(out)
 		}
 		portable.Return(in)
+		if progress != nil {
+			progress.forget()
+		}
 	})
 }
 

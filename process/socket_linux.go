@@ -78,6 +78,8 @@ func (p *socket) receive(r *room) (n note, fd int, err error) {
 		err = errors.Join(err, parseErr)
 	}
 	switch {
+	case isBroken(err): // it ended without having read all
+		err = io.EOF
 	case err != nil:
 	case size == 0:
 		err = io.EOF

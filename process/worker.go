@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -200,8 +201,12 @@ func (w *worker) readNotes() {
 	var room room
 	for {
 		n, fd, err := w.post.receive(&room)
+		if errors.Is(err, io.EOF) {
+			w.hungUp()
+			return
+		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) && !w.dead.Load() {
+			if !w.dead.Load() {
 				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
 			}
 			return
@@ -210,6 +215,16 @@ func (w *worker) readNotes() {
 			w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
 			return
 		}
+	}
+}
+
+// hungUp is that the worker will say no more, as it does at its end. One that goes on
+// without (something there has closed all descriptors) could not be told to stop.
+func (w *worker) hungUp() {
+	select {
+	case <-w.child.Done():
+	case <-time.After(lastWords):
+		w.kill(fmt.Errorf("process: worker %s has closed its connection to the pool and has not ended", w.name))
 	}
 }
 
@@ -244,7 +259,7 @@ func (w *worker) hello(n note) {
 	p.mu.Lock()
 	if w.state == starting {
 		w.state = ready
-		p.failures = 0
+		p.failures, p.starts = 0, 0
 		p.feed(w)
 	}
 	p.unlock()
@@ -357,20 +372,26 @@ func (w *worker) crash(exit *ExitError) error {
 }
 
 // failed is that a worker could not be started. After some of those, one after
-// another, the pool is broken. The caller holds mu.
+// another, the pool is broken; after more if they were killed, which is somebody's
+// doing and no fault of theirs. The caller holds mu.
 func (p *Pool) failed(startErr, exit error) {
-	const most = 5
+	const most, whole, part = 50, 10, 1
 	if startErr == nil {
 		startErr = fmt.Errorf("process: %v: a worker died before it was ready: %w", p, exit)
 	}
-	p.failures++
+	p.starts++
+	if killed := (*ExitError)(nil); errors.As(exit, &killed) && killed.Signal == syscall.SIGKILL && !killed.OutOfMemory {
+		p.failures += part
+	} else {
+		p.failures += whole
+	}
 	if p.failures >= most {
-		err := fmt.Errorf("%w: %v is broken: %d starts failed, the last one: %w", tristrand.ErrClosed, p, p.failures, startErr)
+		err := fmt.Errorf("%w: %v is broken: %d starts failed, the last one: %w", tristrand.ErrClosed, p, p.starts, startErr)
 		p.tasks.Go(func() { p.breakDown(err) })
 		return
 	}
 	if p.restart == nil {
-		p.restart = time.AfterFunc(10*time.Millisecond<<p.failures, func() {
+		p.restart = time.AfterFunc(10*time.Millisecond<<(p.failures/whole), func() {
 			p.mu.Lock()
 			p.restart = nil
 			p.staff()
