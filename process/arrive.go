@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,14 @@ type arrivals struct {
 	mu     sync.Mutex
 	came   *sync.Cond
 	held   map[segment.Key]*segment.Segment
+	files  []segment.Key // those that came, some of which were taken
 	closed bool
+	heldUp func() bool // whether the peer is stopped; nil is never
 }
+
+// maxFiles bounds the files of a peer that nobody has taken, so that it does not use up
+// the room of all.
+const maxFiles = parcel.MaxFiles / 4
 
 // maxHeld bounds the segments that a peer can make this process keep.
 const maxHeld = 1 << 14
@@ -44,9 +51,7 @@ func (a *arrivals) take(n note, fd int) error {
 		if fd < 0 {
 			return fmt.Errorf("process: a note of a file without one: %w", errFrame)
 		}
-		err := parcel.Put(key, os.NewFile(uintptr(fd), "from another process"))
-		a.signal()
-		return err
+		return a.file(key, os.NewFile(uintptr(fd), "from another process"))
 	default:
 		closeFD(fd)
 		a.forget(key)
@@ -76,6 +81,24 @@ func (a *arrivals) segment(key segment.Key, fd int) error {
 	return nil
 }
 
+// file keeps a file until it is taken, or not needed any more.
+func (a *arrivals) file(key segment.Key, f *os.File) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.files) >= maxFiles {
+		a.files = slices.DeleteFunc(a.files, func(k segment.Key) bool { return !parcel.Has(k) })
+	}
+	if a.closed || len(a.files) >= maxFiles {
+		_ = f.Close() // nobody can want it
+		if len(a.files) >= maxFiles {
+			return fmt.Errorf("process: more than %d files came from one process and were not taken", maxFiles)
+		}
+		return nil
+	}
+	a.files = append(a.files, key)
+	return parcel.Put(key, f)
+}
+
 func (a *arrivals) signal() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -86,6 +109,10 @@ func (a *arrivals) forget(key segment.Key) {
 	a.mu.Lock()
 	s := a.held[key]
 	delete(a.held, key)
+	if i := slices.Index(a.files, key); i >= 0 {
+		a.files = slices.Delete(a.files, i, i+1)
+		_ = parcel.Drop(key) // a descriptor of our own
+	}
 	a.mu.Unlock()
 	if s != nil {
 		s.Release()
@@ -93,35 +120,54 @@ func (a *arrivals) forget(key segment.Key) {
 }
 
 // await returns a segment, with a reference for the caller, or nil if it does not come
-// because the peer is gone, or within a time that only a faulty one needs.
+// because the peer is gone, or within a time that only a faulty one needs: one that is
+// stopped has longer, and so has one whose peer, this process, was stopped.
 func (a *arrivals) await(key segment.Key) *segment.Segment {
-	const patience = 10 * time.Second
+	const step, steps = 500 * time.Millisecond, 20
 	if s := segment.Lookup(key); s != nil {
 		return s
 	}
-	late := time.AfterFunc(patience, a.signal)
+	late := time.AfterFunc(step, a.signal)
 	defer late.Stop()
-	began := time.Now()
+	began, left := time.Now(), steps
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for {
 		if s := segment.Lookup(key); s != nil {
 			return s
 		}
-		if a.closed || time.Since(began) >= patience {
+		if time.Since(began) >= step {
+			if a.heldUp == nil || !a.heldUp() {
+				left--
+			}
+			began = time.Now()
+			late.Reset(step)
+		}
+		if a.closed || left == 0 {
 			return nil
 		}
 		a.came.Wait()
 	}
 }
 
-// close releases what is held; nothing comes any more.
-func (a *arrivals) close() {
+// end says that nothing comes any more, so that nobody waits.
+func (a *arrivals) end() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.closed = true
+	a.came.Broadcast()
+}
+
+// close is end that also releases what is held.
+func (a *arrivals) close() {
+	a.end()
+	a.mu.Lock()
 	held := a.held
 	a.held = nil
-	a.came.Broadcast()
+	for _, key := range a.files {
+		_ = parcel.Drop(key) // a descriptor of our own
+	}
+	a.files = nil
 	a.mu.Unlock()
 	for _, s := range held {
 		s.Release()

@@ -224,11 +224,11 @@ func (p *Pool) stop(cause error) []string {
 	}
 	waits := p.over()
 	p.mu.Unlock()
-	for _, it := range dropped {
+	each(dropped, func(it *item) {
 		names = append(names, it.job.ID())
 		it.job.Cancel(cause)
 		it.drop()
-	}
+	})
 	for _, w := range waits {
 		w.Grant()
 	}
@@ -289,16 +289,16 @@ func (p *Pool) breakDown(err error) {
 	waits := p.over()
 	p.mu.Unlock()
 	tristrand.Report(context.Background(), err)
-	for _, it := range items {
-		it.job.Finish(nil, err)
-		it.drop()
-	}
 	for _, n := range putters {
 		n.w.Grant()
 	}
 	for _, w := range waits {
 		w.Grant()
 	}
+	each(items, func(it *item) {
+		it.job.Finish(nil, err)
+		it.drop()
+	})
 }
 
 // errTerminated is the outcome of the jobs that Terminate dropped.

@@ -233,25 +233,27 @@ func (p *Pool) observe(it *item) {
 	}
 }
 
-// takeBack withdraws the job that was sent to w last, if w has not come to it.
+// takeBack withdraws the job that was sent to w last, if w has not come to it. Jobs that
+// turn out to be cancelled are done with on the way.
 func (w *worker) takeBack() *item {
-	var last *item
-	for _, it := range w.slots {
-		if it != nil && it.cause == nil && (last == nil || it.seq > last.seq) {
-			last = it
+	for {
+		var last *item
+		for _, it := range w.slots {
+			if it != nil && it.cause == nil && (last == nil || it.seq > last.seq) {
+				last = it
+			}
 		}
-	}
-	if last == nil || !w.withdraw(last) {
-		return nil
-	}
-	begun := last.begun
-	w.release(last)
-	if begun && !last.job.Requeue() {
+		if last == nil || !w.withdraw(last) {
+			return nil
+		}
+		begun := last.begun
+		w.release(last)
+		if !begun || last.job.Requeue() {
+			return last
+		}
 		w.p.stats.Cancelled++
 		last.drop()
-		return nil
 	}
-	return last
 }
 
 // withdraw keeps w from running it, unless it has begun to.
@@ -262,6 +264,9 @@ func (w *worker) withdraw(it *item) bool {
 // release takes it out of its slot. The slot of one that was withdrawn may be used
 // again at once, because its claim says whose it is.
 func (w *worker) release(it *item) {
+	for _, f := range it.load.extra.Files() { // what it has not taken it will not take
+		w.out.put(note{Op: noteForget, Key: f.Key[:]}, nil)
+	}
 	w.slots[it.slot] = nil
 	w.vacant |= 1 << it.slot
 	w.held--

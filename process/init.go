@@ -54,10 +54,9 @@ func mainStatus(run func(ctx context.Context) error) int {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		context.AfterFunc(ctx, stop) // so that a second one ends the program
-		err := run(ctx)
-		closeOpen(context.WithoutCancel(ctx))
-		return err
+		return run(ctx)
 	})
+	closeOpen(context.Background()) // after the threads, which may use it
 	if err != nil {
 		_, _ = os.Stderr.WriteString(err.Error() + "\n") // there is nobody else to tell
 		return 1

@@ -31,6 +31,7 @@ type item struct {
 	w     *worker
 	slot  int
 	cause error       // why it shall stop; nil while it may go on
+	lost  bool        // its result, or a part, was sent and died with its worker on the way
 	timer *time.Timer // of its time limit, and then of its worker's grace
 	watch *watch      // of its ctx
 

@@ -195,6 +195,9 @@ func (p *Pool) init() error {
 		p.workers = make(map[*worker]struct{})
 		p.delayed = make(map[*item]*time.Timer)
 		p.watches = make(map[context.Context]*watch)
+		if p.err == nil {
+			list(p)
+		}
 		p.ready.Store(true)
 	})
 	return p.err

@@ -28,12 +28,22 @@ func (w *worker) result(b []byte) error {
 		p.mu.Unlock()
 		return fmt.Errorf("a result for a job that it does not have (%d in slot %d): %w", f.seq, f.slot, errFrame)
 	}
+	lost := it.lost
 	p.mu.Unlock()
+	if lost {
+		return nil
+	}
 	out, err := w.outcome(it, f)
 	if f.flags&flagExtra != 0 {
 		w.out.put(note{Op: noteTaken}, nil)
 	}
-	if f.flags&flagPart != 0 {
+	switch {
+	case errors.Is(err, errLost) && w.dead.Load():
+		p.mu.Lock()
+		it.lost = true // it fails with its worker, which is about to be buried
+		p.mu.Unlock()
+		return nil
+	case f.flags&flagPart != 0:
 		return err
 	}
 	p.mu.Lock()
@@ -55,6 +65,8 @@ func (w *worker) result(b []byte) error {
 	return nil
 }
 
+var errLost = errors.New("the segment of its result has not come")
+
 // outcome decodes what a worker says of a job.
 func (w *worker) outcome(it *item, f resultFrame) (out any, err error) {
 	j, body := it.job, f.body
@@ -65,7 +77,7 @@ func (w *worker) outcome(it *item, f resultFrame) (out any, err error) {
 		}
 		s := w.came.await(key)
 		if s == nil {
-			return nil, fmt.Errorf("process: task %q: the segment of its result has not come", j.Task())
+			return nil, fmt.Errorf("process: task %q: %w", j.Task(), errLost)
 		}
 		defer func() {
 			s.Release()
@@ -148,7 +160,7 @@ func (p *Pool) finish(it *item, out any, err error, counted bool) {
 
 // again lets a job wait for its next try, above the bound.
 func (p *Pool) again(it *item, after time.Duration) {
-	it.cause = nil
+	it.cause, it.lost = nil, false
 	it.parts, it.inputs = isChunk(it.job)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -207,11 +219,13 @@ func (p *Pool) stopJob(it *item, cause error) {
 
 // cancel settles a job that has not begun and is in no queue.
 func (p *Pool) cancel(it *item, cause error) {
+	defer func() { // also when a function given to OnDone ends the goroutine
+		p.mu.Lock()
+		p.stats.Cancelled++
+		it.drop()
+		p.unlock()
+	}()
 	it.job.Cancel(cause)
-	p.mu.Lock()
-	p.stats.Cancelled++
-	it.drop()
-	p.unlock()
 }
 
 // signal ends the worker of a job that has not stopped in time.

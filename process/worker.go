@@ -110,12 +110,13 @@ func (w *worker) live(cpus []int) {
 	prod(w.reading.resume)
 	w.out.close()
 	_ = w.post.Close() // nothing can come any more
+	w.came.end()
 	w.readers.Wait()
 	w.came.close()
 	exit := w.child.Exit()
 	shm.ProcessDied(exit.PID) // before anybody hears of it, so that its locks are free
+	defer w.dropLane()        // also when a function given to OnDone ends the goroutine
 	w.bury(nil, exitErrorOf(w.name, exit))
-	w.dropLane()
 }
 
 // launch starts the process and gives it its lane.
@@ -142,6 +143,7 @@ func (w *worker) launch(cpus []int) error {
 		_ = w.post.Close()
 		return errors.Join(err, laneErr)
 	}
+	w.came.heldUp = c.Stopped
 	p.mu.Lock()
 	w.child = c
 	unused := w.state == retired // closed meanwhile
@@ -240,7 +242,7 @@ func (w *worker) act(n note, fd int) error {
 			w.mail.put(n.Body)
 		}
 	case noteHello:
-		w.hello(n)
+		return w.hello(n)
 	case noteMemory:
 		w.sample(int64(n.N))
 	default:
@@ -250,20 +252,25 @@ func (w *worker) act(n note, fd int) error {
 }
 
 // hello is that the worker is ready, or that its Init failed.
-func (w *worker) hello(n note) {
+func (w *worker) hello(n note) error {
 	p := w.p
-	if n.Fault != nil {
-		p.breakDown(fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, n.Fault.err()))
-		return
-	}
 	p.mu.Lock()
-	if w.state == starting {
+	first := w.state == starting
+	if first && n.Fault == nil {
 		w.state = ready
 		p.failures, p.starts = 0, 0
 		p.feed(w)
 	}
 	p.unlock()
-	w.jobs.Wake()
+	switch {
+	case n.Fault == nil:
+		w.jobs.Wake()
+	case !first || p.first == nil:
+		return fmt.Errorf("its Init has failed, which it has not: %w", errFrame)
+	default:
+		p.breakDown(fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, n.Fault.err()))
+	}
+	return nil
 }
 
 // sample looks at how much memory the worker has.
@@ -307,8 +314,7 @@ func (w *worker) retire() {
 // and wait again.
 func (w *worker) bury(startErr error, exit *ExitError) {
 	p := w.p
-	var died []*item
-	var causes []error
+	var died []death
 	p.mu.Lock()
 	was := w.state
 	w.state = gone
@@ -334,11 +340,17 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 		default:
 			cause = w.crash(exit)
 		}
-		if it.parts != nil && w.mail == nil {
+		switch {
+		case it.parts != nil && it.lost:
+			for i := it.parts.Len(); i < it.inputs; i++ { // it may have run
+				it.parts.Fail(i, cause)
+			}
+			cause = nil
+		case it.parts != nil && w.mail == nil:
 			recoverChunk(it, w.mem)
 		}
 		w.release(it)
-		died, causes = append(died, it), append(causes, cause)
+		died = append(died, death{it, cause})
 	}
 	switch {
 	case was == starting && !p.closing:
@@ -347,15 +359,39 @@ func (w *worker) bury(startErr error, exit *ExitError) {
 		p.stats.Restarts++
 	}
 	p.mu.Unlock()
-	for i, it := range died {
-		if it.parts == nil {
-			p.settle(it, nil, causes[i])
-			continue
+	enterReader() // functions given to OnDone must not wait for the worker that comes next
+	defer func() {
+		leaveReader()
+		p.mu.Lock()
+		p.replace()
+	}()
+	each(died, func(d death) {
+		if d.it.parts == nil {
+			p.settle(d.it, nil, d.cause)
+			return
 		}
-		p.settle(it, it.parts, causes[i])
+		p.settle(d.it, d.it.parts, d.cause)
+	})
+}
+
+// A death is that of a job with its worker.
+type death struct {
+	it    *item
+	cause error
+}
+
+// each calls fn for all, also when one of the calls ends the goroutine, as a function
+// given to OnDone can.
+func each[T any](all []T, fn func(T)) {
+	i := 0
+	defer func() {
+		if i < len(all) {
+			each(all[i+1:], fn)
+		}
+	}()
+	for ; i < len(all); i++ {
+		fn(all[i])
 	}
-	p.mu.Lock()
-	p.replace()
 }
 
 // crash returns why the jobs of a dead worker failed.

@@ -47,6 +47,13 @@ func Take(key segment.Key) (*os.File, bool) {
 	return f, ok
 }
 
+// Has reports whether a file came under key and waits to be taken.
+func Has(key segment.Key) bool {
+	arrived.mu.Lock()
+	defer arrived.mu.Unlock()
+	return arrived.files[key] != nil
+}
+
 // Drop closes the file that came under key if nobody has taken it.
 func Drop(key segment.Key) error {
 	if f, ok := Take(key); ok {
