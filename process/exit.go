@@ -20,7 +20,7 @@ type ExitError struct {
 	OutOfMemory bool           // it, or its group, had no memory left
 	Reason      string         // what the runtime said, or why the pool killed it; may be ""
 	Crash       string         // what the runtime wrote: the reason and the stacks, 32 KiB at most; may be ""
-	Stderr      string         // the last lines that it wrote to stderr, 4 KiB at most
+	Stderr      string         // the last lines that it wrote to stderr itself, 4 KiB at most
 
 	User, System time.Duration // processor time
 	MaxRSSBytes  int64         // the most memory that was resident
@@ -51,13 +51,30 @@ func lastLine(s string) string {
 	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
-// tailBytes is how much of a worker's stderr is kept for its ExitError.
-const tailBytes = 4096
+const (
+	// lastBytes is how much of a worker's stderr an ExitError has.
+	lastBytes = 4096
+	// tailBytes is how much of it is kept, so that what came before the stacks of a
+	// crash is among that.
+	tailBytes = 64 << 10
+)
+
+// lastWordsOf returns the end of what a process wrote to stderr, without what the
+// runtime wrote there when it crashed, which is in Crash.
+func lastWordsOf(x child.Exit) string {
+	s := string(x.Stderr)
+	if reason := x.Reason(); reason != "" {
+		if i := strings.LastIndex("\n"+s, "\n"+reason); i >= 0 {
+			s = s[:i]
+		}
+	}
+	return s[max(0, len(s)-lastBytes):]
+}
 
 func exitErrorOf(name string, x child.Exit) *ExitError {
 	return &ExitError{
 		Name: name, PID: x.PID, Kind: x.Kind.String(), Code: x.Code, Signal: x.Signal,
-		OutOfMemory: x.Kind == child.OutOfMemory, Reason: x.Reason(), Crash: x.Crash, Stderr: string(x.Stderr),
+		OutOfMemory: x.Kind == child.OutOfMemory, Reason: x.Reason(), Crash: x.Crash, Stderr: lastWordsOf(x),
 		User: x.User, System: x.System, MaxRSSBytes: x.MaxRSSBytes,
 	}
 }
