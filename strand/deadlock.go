@@ -68,6 +68,9 @@ func (w Wait) refuse(on Resource, timed bool) error {
 	}
 	for _, r := range rs {
 		if r.Ref.Process != 0 {
+			if _, waits := look(r.Ref); !waits {
+				return nil
+			}
 			continue
 		}
 		t := Find(r.Ref.Strand)
