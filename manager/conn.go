@@ -300,7 +300,7 @@ func (c *conn) create(ctx context.Context, rq request) (any, error) {
 	call := &host.Call{Args: rq.args[1:], Kwds: rq.kwds, Owner: &host.Owner{Name: "create"}, Wait: func() (context.Context, context.Context, error) {
 		return ctx, ctx, nil
 	}}
-	o, err := ty.New(call)
+	o, err := makeSafely(ty, call)
 	if err != nil {
 		return nil, err
 	}

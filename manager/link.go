@@ -56,6 +56,7 @@ type link struct {
 // a linkWriter collects messages while others are being written.
 type linkWriter struct {
 	write func([]byte) error
+	most  int64 // bytes of a message; 0 is no bound
 
 	mu   sync.Mutex
 	buf  []byte
@@ -74,6 +75,10 @@ func (w *linkWriter) add(v any) error {
 		return err
 	}
 	frame := mpwire.End(b, start)
+	if w.most > 0 && int64(len(frame)) > w.most {
+		w.buf = w.buf[:start]
+		return &pickle.WriteError{What: fmt.Sprintf("a message of %d bytes; the most is %d", len(frame), w.most)}
+	}
 	w.buf = b[:start+copy(b[start:], frame)] // close the gap before a short header
 	return w.err
 }
@@ -111,7 +116,7 @@ func (c *conn) link(ctx context.Context, rq request) error {
 		conn: c, owners: map[int64]*host.Owner{}, refs: map[string]int{}, waiting: map[int64]context.CancelCauseFunc{},
 	}
 	c.pid = 0 // the link counts for itself
-	lk.out.write = c.write
+	lk.out.write, lk.out.most = c.write, c.s.MaxMessageBytes
 	lk.peer, _ = rq.args[1].(string)
 	lk.host, _ = rq.args[2].(string)
 	pid, _ := rq.args[3].(int64)
@@ -298,8 +303,9 @@ func (lk *link) waits(ctx context.Context, n int64, rq request, c *host.Call) {
 	delete(lk.waiting, n)
 	lk.mu.Unlock()
 	cancel(nil)
-	if lk.ctx.Err() != nil {
-		return // nobody is there to hear it
+	if lk.ctx.Err() != nil { // nobody is there to hear it
+		lk.s.undo(rq, kind, v)
+		return
 	}
 	if lk.done(n, kind, v, err) == nil {
 		_ = lk.out.flush() // the reader sees it, too

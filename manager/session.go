@@ -53,7 +53,7 @@ func (ss *session) one(data []byte) error {
 		gone := ss.watch.end()
 		ss.watch = nil
 		if gone {
-			ss.undo(kind, v)
+			ss.s.undo(rq, kind, v)
 			return io.EOF
 		}
 	}
@@ -71,9 +71,17 @@ func (ss *session) count(v any) {
 }
 
 // undo gives up what a call has got for a client that is gone.
-func (ss *session) undo(kind string, v any) {
+func (s *Server) undo(rq request, kind string, v any) {
 	if kind == newProxy {
-		_ = ss.s.table.Decref(v.(pickle.Tuple)[1].(*host.Token).ID) // it was made just now
+		_ = s.table.Decref(v.(pickle.Tuple)[1].(*host.Token).ID) // it was made just now
+	}
+	id, _ := rq.ident.(string)
+	e, err := s.table.Find(id)
+	if kind != returned || err != nil {
+		return
+	}
+	if u, ok := e.Object.(interface{ Undo(method string, v any) }); ok {
+		u.Undo(rq.name, v)
 	}
 }
 
@@ -116,6 +124,16 @@ func callSafely(o host.Object, c *host.Call, method string) (v any, err error) {
 		}
 	}()
 	return o.Call(c, method)
+}
+
+// makeSafely makes an object; a panic of a user's New is an error of the call.
+func makeSafely(ty *host.Type, c *host.Call) (o host.Object, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = host.Builtin("RuntimeError", fmt.Sprintf("making a %s panicked: %v", ty.ID, r))
+		}
+	}()
+	return ty.New(c)
 }
 
 // raise returns what a Python client shall raise for err.

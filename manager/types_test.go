@@ -47,6 +47,7 @@ func typedServer() *manager.Server {
 		Types: []manager.Type{
 			{Name: "Maths", New: func() *maths { return new(maths) }},
 			{Name: "Adder", New: func(context.Context) (*maths, error) { return new(maths), nil }, Expose: []string{"add"}},
+			{Name: "broken", New: func() (*maths, error) { panic("no such luck") }},
 			{Name: "get_counter", New: func() *counter { return one }},
 			{Name: "baz", New: func() iter.Seq[int] {
 				return func(yield func(int) bool) {
@@ -148,6 +149,9 @@ func TestTypesFromGo(t *testing.T) {
 	equal(t, must[any](t)(it.Call(ctx, "__next__")), any(int64(1)))
 	if _, err := it.Call(ctx, "__next__"); err == nil {
 		t.Error("there was a third")
+	}
+	if _, err := c.Create(ctx, "broken"); err == nil || !strings.Contains(err.Error(), "no such luck") {
+		t.Errorf("a New that panics: %v", err)
 	}
 	for name, s := range map[string]*manager.Server{
 		"New is no function":    {NoAuth: true, Types: []manager.Type{{Name: "x", New: 1}}},

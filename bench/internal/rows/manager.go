@@ -80,7 +80,10 @@ func managerOwn(o Options, ours *hostedBy) []measure.Row {
 	return []measure.Row{call, fair, idle}
 }
 
-const managerKey = "bench"
+const (
+	managerKey = "bench"
+	errNoSelf  = measure.MissingError("this program cannot be started again")
+)
 
 // hostedBy is a kind of server.
 type hostedBy struct {
@@ -132,6 +135,9 @@ type managed struct {
 }
 
 func (h *hostedBy) open(ctx context.Context, o Options, tcp bool) (*managed, error) {
+	if o.Self == "" {
+		return nil, errNoSelf
+	}
 	address := filepath.Join(o.Temp, "manager-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 	if tcp {
 		address = "127.0.0.1:0"

@@ -119,6 +119,9 @@ const echoBytes = 64
 // unixEcho sends bytes to another Go process and waits until they are back.
 func unixEcho(o Options) measure.Impl {
 	return measure.Impl{Name: "unix-echo", Open: func(ctx context.Context) (measure.Trial, error) {
+		if o.Self == "" {
+			return measure.Trial{}, errNoSelf
+		}
 		address := o.Temp + "/echo-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 		p, err := startProgram(ctx, o.Self, "-child", "manager-echo", address)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/pickle"
@@ -21,6 +22,45 @@ var QueueMethods = []string{
 type Queue struct {
 	q    *local.Queue[any]
 	kind string
+
+	// spare has items that were taken for a client which was gone by then, and
+	// for which the queue has no room any more.
+	mu    sync.Mutex
+	spare []any
+}
+
+// Undo puts back what a call took whose client is gone before it was told. An
+// item goes to the end of the queue.
+func (o *Queue) Undo(method string, v any) {
+	if method != "get" && method != "get_nowait" {
+		return
+	}
+	ctx := context.Background()
+	if o.q.TryPut(ctx, v) == nil {
+		_ = o.q.TaskDone(ctx) // it had been counted before
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = append(o.spare, v)
+}
+
+// fromSpare takes an item that was put back.
+func (o *Queue) fromSpare() (any, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.spare) == 0 {
+		return nil, false
+	}
+	v := o.spare[0]
+	o.spare = o.spare[1:]
+	return v, true
+}
+
+func (o *Queue) spares() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.spare)
 }
 
 // NewQueue returns how queues of a kind are made: "Queue", "LifoQueue" or
@@ -126,6 +166,7 @@ func (o *Queue) look(c *Call, method string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	st.Len += o.spares()
 	switch method {
 	case "qsize":
 		return int64(st.Len), nil
@@ -191,6 +232,9 @@ func (o *Queue) get(c *Call, method string) (v any, err error) {
 		if p, err = limits(args[0], args[1]); err != nil {
 			return nil, err
 		}
+	}
+	if v, ok := o.fromSpare(); ok {
+		return v, nil
 	}
 	v, err = o.q.TryGet(context.Background())
 	if errors.Is(err, tristrand.ErrEmpty) && p.block {
