@@ -163,7 +163,10 @@ func (w *worker) expect() {
 	case w.held > 1:
 		prod(r.resume)
 	case r.late == nil:
-		r.late = time.AfterFunc(unclaimed, func() { prod(r.resume) })
+		r.late = time.AfterFunc(unclaimed, func() {
+			r.wanted.Store(false) // until somebody would fetch again
+			prod(r.resume)
+		})
 	default:
 		r.late.Reset(unclaimed)
 	}
