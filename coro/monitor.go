@@ -41,8 +41,9 @@ type monitor struct {
 	timer *time.Timer
 	on    bool
 	over  bool
-	seen  uint64 // the hub's turns at the last look
-	told  bool   // of this one
+	seen  uint64    // the hub's turns at the last look
+	told  bool      // of this one
+	at    time.Time // of the last look
 }
 
 // awake is called on the hub's turn when it has something to do again.
@@ -55,7 +56,7 @@ func (m *monitor) awake(h *Hub) {
 	if m.on || m.over {
 		return
 	}
-	m.on = true
+	m.on, m.at = true, time.Now()
 	if m.timer == nil {
 		m.timer = time.AfterFunc(h.hogAfter, func() { m.look(h) })
 	} else {
@@ -98,7 +99,12 @@ func (m *monitor) look(h *Hub) {
 		m.mu.Unlock()
 		return
 	}
-	hogs := turns == m.seen && cur != nil && !m.told
+	now := time.Now()
+	// A look that comes late says that the machine is busy, which may also be why
+	// the hub is where it was.
+	late := now.Sub(m.at) > h.hogAfter+h.hogAfter/4
+	m.at = now
+	hogs := turns == m.seen && cur != nil && !m.told && !late
 	m.told = turns == m.seen && (m.told || hogs)
 	m.seen = turns
 	m.timer.Reset(h.hogAfter)
