@@ -26,7 +26,7 @@ const (
 // ready: no timer, no conn, no function given to Await.
 func (h *Hub) hopeless() bool {
 	return h.live.Load() > 0 && h.ready.n == 0 && len(h.timers.heap) == 0 && h.waits.Load() == 0 &&
-		(h.net == nil || h.net.users == 0) && !h.serving && h.outer == nil && !h.hopeful
+		(h.net == nil || h.net.users.Load() == 0) && !h.serving && h.outer == nil && !h.hopeful
 }
 
 // despair makes the waits of all coroutines fail, if it is certain that they last

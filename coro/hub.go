@@ -41,6 +41,7 @@ type Hub struct {
 	timers  timers
 	seats   map[*seat]struct{} // of every coroutine that has not ended
 	net     *poller            // nil until the first conn
+	ops     int                // done at once since the last hand-over, by conns
 	stuck   int                // how often everything waited for ever
 	turns   uint64             // hand-overs so far; the monitor looks at it
 	verdict error              // a *tristrand.DeadlockError

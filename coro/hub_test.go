@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -225,4 +228,76 @@ func TestGreenletsAndGeneratorsInAHubWaitAsTheirCoroutine(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestAHogIsReportedWithItsStack(t *testing.T) {
+	var mu sync.Mutex
+	var got *coro.HogError
+	tristrand.OnReport(func(_ context.Context, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errors.As(err, &got)
+	})
+	defer tristrand.OnReport(nil)
+	h := &coro.Hub{Name: "sty", HogAfter: 20 * time.Millisecond}
+	err := h.Run(t.Context(), func(ctx context.Context) error {
+		return coro.Spawn(ctx, func(context.Context) error {
+			poll(t, "the report", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return got != nil
+			})
+			return nil
+		}, coro.Name("pig")).Join(ctx)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Hub != "sty" || got.Coroutine != "pig" || !strings.Contains(string(got.Stack), "TestAHogIsReported") {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestTheOrderOfHandOversIsTheSameOnEveryRun(t *testing.T) {
+	once := func() (sum uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			hash := fnv.New64a()
+			q := local.NewQueue[int](2)
+			l := new(local.Lock)
+			sem := local.NewSemaphore(3)
+			err := coro.Run(t.Context(), func(ctx context.Context) error {
+				for i := range 20 {
+					coro.Spawn(ctx, func(ctx context.Context) error {
+						for j := range 20 {
+							_, _ = fmt.Fprintln(hash, i, j, time.Now().UnixNano())
+							if err := errors.Join(sem.Acquire(ctx), coro.Sleep(ctx, time.Duration(i*j%7)*time.Millisecond),
+								sem.Release(ctx, 1), l.Acquire(ctx), q.Put(ctx, i), l.Release(ctx)); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+				}
+				for range 400 {
+					v, err := q.Get(ctx)
+					if err != nil {
+						return err
+					}
+					_, _ = fmt.Fprintln(hash, "got", v)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			sum = hash.Sum64()
+		})
+		return sum
+	}
+	first := once()
+	for range 5 {
+		if again := once(); again != first {
+			t.Fatalf("the hashes of two runs are %x and %x", first, again)
+		}
+	}
 }

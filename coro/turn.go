@@ -101,7 +101,7 @@ func (h *Hub) fiberOf(st *seat) *fiber {
 // away gives the turn to the next one, and returns when st has it again. st has
 // been put where it will be found.
 func (h *Hub) away(st *seat) {
-	st.fib = h.trunk.cur
+	st.fib, h.ops = h.trunk.cur, 0
 	next := h.pop()
 	switch next {
 	case st:
@@ -293,9 +293,14 @@ func (h *Hub) sleep() {
 		h.mu.Unlock()
 		return
 	}
-	if h.net != nil && h.net.users > 0 && h.outer == nil {
+	if h.net != nil && h.net.sleeps() {
+		h.polling = true
 		h.mu.Unlock()
 		h.net.sleep(h)
+		h.mu.Lock()
+		h.polling = false
+		h.mu.Unlock()
+		h.monitor.awake(h)
 		return
 	}
 	w := h.own.NewWait()
@@ -310,20 +315,27 @@ func (h *Hub) sleep() {
 	h.monitor.awake(h)
 }
 
-// alarm wakes the hub for its next timer, or for a look whether everything waits
-// for ever.
-func (h *Hub) alarm(w strand.Wait) (stop func()) {
-	var d time.Duration
-	check := false
+// next returns how long the hub may rest: until its next timer or, with check,
+// until a look whether everything waits for ever. ok is false if neither is due.
+func (h *Hub) next() (d time.Duration, check, ok bool) {
 	switch {
 	case len(h.timers.heap) > 0:
-		d = max(0, time.Until(h.timers.heap[0].at))
+		return max(0, time.Until(h.timers.heap[0].at)), false, true
 	case h.hopeless():
 		if h.hope == 0 {
 			h.hope = hopeAfter
 		}
-		d, check = h.hope, true
+		return h.hope, true, true
 	default:
+		return 0, false, false
+	}
+}
+
+// alarm wakes the hub for its next timer, or for a look whether everything waits
+// for ever.
+func (h *Hub) alarm(w strand.Wait) (stop func()) {
+	d, check, ok := h.next()
+	if !ok {
 		return func() {}
 	}
 	cancel := h.own.After(d, func() {

@@ -122,6 +122,7 @@ func TestInvariant9EveryOperationIsAStep(t *testing.T) {
 	if o.Err != nil {
 		t.Fatal(o.Err)
 	}
+	//nolint:dupword // a sleep of no time is a yield, too
 	want := `start, wait barrier #1, put queue[int] #2, get queue[int] #2, tryput queue[int] #2, tryget queue[int] #2,
 		acquire lock #3, release lock #3, tryacquire lock #3, release lock #3,
 		acquire rlock #4, acquire rlock #4, notify condition #5, release rlock #4, release rlock #4,

@@ -1,6 +1,7 @@
 package strand
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 
@@ -133,6 +134,10 @@ func (s *Strand) Kind() Kind { return s.kind }
 
 // Parent returns the id of the strand that started it, 0 if nameless.
 func (s *Strand) Parent() ID { return s.parent }
+
+// Context returns the strand's own context, for a scheduler that waits on behalf of
+// code that has none.
+func (s *Strand) Context() context.Context { return &s.ctx }
 
 // Scheduler returns the rule by which it takes turns; nil is the Go runtime.
 func (s *Strand) Scheduler() Scheduler { return s.sched }
