@@ -83,8 +83,10 @@ func (s *served) say(t *testing.T, text string) string {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	_, _ = io.WriteString(c, text)
-	_ = c.(interface{ CloseWrite() error }).CloseWrite()
+	go func() { // the answer may begin before all is said
+		_, _ = io.WriteString(c, text)
+		_ = c.(interface{ CloseWrite() error }).CloseWrite()
+	}()
 	answer, err := io.ReadAll(c)
 	if err != nil {
 		t.Errorf("%q: %v", text, err)

@@ -119,10 +119,10 @@ func (p *Program) pump(ctx context.Context, c *server.Conn) error {
 	defer cancel(nil)
 	go func() {
 		_, err := io.Copy(ours, c) // what the client sends
-		_ = ours.CloseWrite()
 		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			cancel(err) // a time-out ends the program
 		}
+		_ = ours.CloseWrite()
 		close(in)
 	}()
 	out := make(chan error, 1)

@@ -19,12 +19,15 @@ func signalGroup(p *os.Process, sig syscall.Signal) { _ = unix.Kill(-p.Pid, sig)
 
 // socketPair returns our end and the program's.
 func socketPair() (*net.UnixConn, *os.File, error) {
+	syscall.ForkLock.RLock() // so that no other program gets them
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fds[0])
+		unix.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
-	}
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
 	}
 	ours := os.NewFile(uintptr(fds[0]), "program")
 	defer ours.Close()
