@@ -10,6 +10,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/child"
+	"github.com/tristrand/tristrand/internal/kinds"
 	"github.com/tristrand/tristrand/internal/registry"
 	"github.com/tristrand/tristrand/thread"
 )
@@ -32,6 +33,9 @@ func Init() {
 	}
 	registry.Freeze("process.Init")
 	if files, worker := child.Enter(); worker {
+		if other, ok := kinds.Lookup(os.Args[1:]); ok {
+			other(files)
+		}
 		serve(files)
 	}
 }
