@@ -26,7 +26,7 @@ type Conn struct {
 	remote, local net.Addr
 	since         int64 // unix nanoseconds
 	strand        atomic.Pointer[string]
-	pid           int // of the worker process that has it
+	pid           atomic.Int64 // of the worker process that has it
 
 	// Its neighbours in the list of the living, which core.mu guards.
 	prev, next *Conn
@@ -119,7 +119,7 @@ func addrString(a net.Addr) string {
 // header changes the addresses.
 func (c *Conn) view() ConnView {
 	v := ConnView{
-		ID: c.id, Remote: c.String(), Local: addrString(c.local), Since: c.Since(), PID: c.pid,
+		ID: c.id, Remote: c.String(), Local: addrString(c.local), Since: c.Since(), PID: int(c.pid.Load()),
 		ReadBytes: c.readBytes.Load(), WrittenBytes: c.writtenBytes.Load(),
 	}
 	if s := c.strand.Load(); s != nil {

@@ -23,6 +23,8 @@ type core struct {
 	tls     *certificates // nil: no TLS
 	onError func(ctx context.Context, remote net.Addr, err error)
 
+	after func(c *Conn, e ending) // called for each connection that is over; nil: nobody is
+
 	count counters
 	slots *slots // nil: no bound
 
@@ -265,6 +267,9 @@ func (k *core) finished(ctx context.Context, c *Conn, err error) {
 	c.hangUp(e)
 	k.tell(ctx, c, e, err)
 	k.settle(c)
+	if k.after != nil {
+		k.after(c, e)
+	}
 }
 
 // settle takes a connection that is closed from the books.

@@ -15,7 +15,7 @@ import (
 func closeQueue(l net.Listener) bool {
 	err := error(unix.ENOTSUP)
 	control(l, func(fd int) {
-		if _, unixSocket := l.(*net.UnixListener); unixSocket {
+		if l.Addr().Network() == "unix" {
 			err = unix.Shutdown(fd, unix.SHUT_RD)
 			return
 		}

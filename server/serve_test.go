@@ -32,6 +32,9 @@ type running struct {
 // start serves until the test ends, and then looks that nothing is left.
 func start(t *testing.T, s *server.Server) *running {
 	t.Helper()
+	if _, ok := s.Model.(server.Processes); ok {
+		warmUp()
+	}
 	before := resources(t)
 	if s.Addr == "" && s.Listener == nil && s.PacketConn == nil {
 		s.Addr = "127.0.0.1:0"

@@ -24,6 +24,6 @@ import (
 )
 
 func main() {
-	process.Init() // a worker process of run or compare does not return
+	process.Init() // a worker process of run, compare or serve does not return
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
 }

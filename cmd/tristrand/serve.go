@@ -211,6 +211,8 @@ func (c *serveCmd) model() (server.Model, error) {
 		return server.Inline{}, nil
 	case "thread":
 		return server.Threads{}, nil
+	case "process":
+		return server.Processes{Workers: c.Workers, PerConnection: c.PerConnection}, nil
 	default:
 		return nil, fmt.Errorf("--model %s: this build has no such engine", c.Model)
 	}

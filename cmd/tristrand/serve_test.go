@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -211,6 +212,25 @@ func TestServeStopsUnderLoad(t *testing.T) {
 	m := regexp.MustCompile(`accepted=(\d+)`).FindStringSubmatch(log)
 	if m == nil || code != 0 || m[1] != fmt.Sprint(answered) {
 		t.Errorf("exit code %d, %d answered, %d lost; log:\n%s", code, answered, lost, log)
+	}
+}
+
+// A built-in handler in worker processes: one that is killed costs its own
+// connections, and nothing is left at the end.
+func TestServeInProcesses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs Linux")
+	}
+	for _, args := range [][]string{{"-j", "2"}, {"-j", "1", "--per-connection"}} {
+		s := serving(t, append(args, "--model", "process", "--handler", "menu", "127.0.0.1:0")...)
+		for range 5 {
+			if got := s.say(t, "0\nwhat\nexit\n"); !strings.Contains(got, "recorded.\nAgain, please.\nGoodbye.\n") {
+				t.Errorf("got %q", got)
+			}
+		}
+		if code, log := s.stop(t); code != 0 || !strings.Contains(log, "accepted=5") {
+			t.Errorf("exit code %d, log:\n%s", code, log)
+		}
 	}
 }
 
