@@ -121,7 +121,7 @@ func (w *worker) give(it *item) bool {
 	if d, ok := p.deadline(it); ok {
 		left = max(time.Until(d), 1)
 	}
-	f := it.frame(number, !known, left)
+	f := it.frame(number, !known || p.python != nil, left)
 	room, err := w.jobs.Reserve(f.size())
 	if room == nil {
 		it.seq = 0
@@ -331,7 +331,7 @@ func (p *Pool) learn(ran time.Duration) {
 	} else {
 		p.typical += (ran - p.typical) / smoothing
 	}
-	if !shares() {
+	if !shares() || p.python != nil {
 		return
 	}
 	p.depth = int(min(small/(p.typical+crossing), maxAhead))

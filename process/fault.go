@@ -63,7 +63,7 @@ type fault struct {
 	Panic     *panicFault   `cbor:"5,keyasint,omitempty"`
 	Cycle     []strand.Link `cbor:"6,keyasint,omitempty"`
 	Exit      *ExitError    `cbor:"7,keyasint,omitempty"`
-	Undefined bool          `cbor:"8,keyasint,omitempty"`
+	Traceback string        `cbor:"9,keyasint,omitempty"` // of a Python exception
 }
 
 type panicFault struct {
@@ -123,6 +123,9 @@ func faultOf(err error) (f *fault) {
 func (f *fault) err() error {
 	if f.Panic != nil && f.Text == "" {
 		return f.Panic.err()
+	}
+	if f.Traceback != "" {
+		return &PythonError{Type: f.Type, Text: f.Text, Traceback: f.Traceback}
 	}
 	e := &RemoteError{Text: f.Text, Type: f.Type}
 	all := known()

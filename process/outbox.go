@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"sync"
 
@@ -111,6 +112,12 @@ func (o *outbox) close() {
 // load sends what goes beside a load, if the other side does not have it.
 func (o *outbox) load(l *load) error {
 	l.sent = true
+	if _, python := o.post.(*pythonPost); python {
+		if !l.extra.Empty() {
+			return errors.New("process: shared objects and files cannot go to Python")
+		}
+		return nil // it finds segments by itself
+	}
 	if l.seg != nil {
 		o.bring(l.seg)
 	}

@@ -74,6 +74,8 @@ type Pool struct {
 	// worker and so on, beginning again when there are more workers; nil is all.
 	CPUs [][]int
 
+	python *Python // whose pool this is, if it is one of interpreters
+
 	once  sync.Once
 	ready atomic.Bool
 	err   error // what is wrong with the fields

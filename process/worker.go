@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -121,7 +122,19 @@ func (w *worker) live(cpus []int) {
 
 // launch starts the process and gives it its lane.
 func (w *worker) launch(cpus []int) error {
-	ours, theirs, err := postPair()
+	p := w.p
+	spec := child.Spec{
+		Name: w.name, Env: p.Env, Dir: p.Dir, MemoryLimitBytes: p.MemoryLimitBytes, CPUs: cpus,
+	}
+	pair := postPair
+	if p.python != nil {
+		var err error
+		if spec, err = p.python.spec(spec); err != nil {
+			return err
+		}
+		pair = func() (post, []*os.File, error) { return newPythonPost(p.python) }
+	}
+	ours, theirs, err := pair()
 	if err != nil {
 		return err
 	}
@@ -130,10 +143,7 @@ func (w *worker) launch(cpus []int) error {
 	w.out.init(w.post)
 	made := make(chan error, 1)
 	go func() { made <- w.layLane() }() // beside the start of the process, which takes longer
-	p := w.p
-	c, err := startChild(context.Background(), child.Spec{
-		Name: w.name, Env: p.Env, Dir: p.Dir, MemoryLimitBytes: p.MemoryLimitBytes, CPUs: cpus,
-	}, theirs, p.Stdout, p.Stderr)
+	c, err := startChild(context.Background(), spec, theirs, p.Stdout, p.Stderr)
 	if laneErr := <-made; laneErr != nil || err != nil {
 		if err == nil {
 			kill(c)
@@ -157,7 +167,7 @@ func (w *worker) launch(cpus []int) error {
 
 // layLane makes the lane.
 func (w *worker) layLane() error {
-	if !shares() {
+	if !shares() || w.p.python != nil {
 		w.mem, w.mail = make([]byte, claimsEnd), newMailbox()
 		w.jobs, w.results = &notes{out: &w.out}, w.mail
 		return nil

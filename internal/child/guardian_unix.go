@@ -290,6 +290,7 @@ func spawnGuardian(pipe, prod *os.File) (*process, error) {
 	r := role{mode: modeGuardian, parent: os.Getpid(), files: []uint64{3, 4}, strays: strays(), program: os.Args[0]}
 	s := Spec{Env: append(os.Environ(), "GOMAXPROCS=1", "GOGC=off")}
 	o := &order{
+		paths:   s.paths(),
 		argv:    []string{namePrefix + "guardian of " + programName()},
 		attr:    syscall.ProcAttr{Dir: "/", Env: s.environment(r), Sys: &syscall.SysProcAttr{Setsid: true}},
 		pidfd:   -1,

@@ -46,11 +46,14 @@ func (l *launch) run(ctx context.Context, c *Child) error {
 	}
 	last := len(r.files) - 1
 	r.files, r.report = r.files[:last], r.files[last]
-	path, err := os.Executable()
-	if err != nil {
-		return &StartError{"finding this program's file", err}
+	path := s.Program
+	if path == "" {
+		var err error
+		if path, err = os.Executable(); err != nil {
+			return &StartError{"finding this program's file", err}
+		}
 	}
-	p, err := os.StartProcess(path, append([]string{s.title()}, s.Args...), &os.ProcAttr{
+	p, err := os.StartProcess(path, append([]string{s.argv0()}, s.Args...), &os.ProcAttr{
 		Dir:   s.Dir,
 		Env:   s.environment(r),
 		Files: l.files[:3],

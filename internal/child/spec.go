@@ -12,6 +12,11 @@ import (
 
 // Spec says what to start: the same binary again.
 type Spec struct {
+	// Program is another program to run, with all that a child has but Enter: no
+	// limit of memory, no clean exit told apart, and what a crash means is for
+	// whoever knows the program. Empty: this program's binary.
+	Program string
+
 	Name string   // shown by ps as "tristrand: NAME"; empty: "worker of PROGRAM"
 	Args []string // the child's os.Args after the first, which Enter sets to the parent's
 	Env  []string // nil: the parent's, os.Environ()

@@ -122,10 +122,29 @@ func (s *Spec) environment(r role) []string {
 		env = os.Environ()
 	}
 	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, envKey+"=") })
+	if s.Program != "" {
+		return env
+	}
 	if raceEnabled {
 		env = raceEnv(env)
 	}
 	return append(env, envKey+"="+r.String())
+}
+
+// paths returns where the program may be found, best first.
+func (s *Spec) paths() []string {
+	if s.Program != "" {
+		return []string{s.Program}
+	}
+	return executables()
+}
+
+// argv0 is the first argument, which ps shows.
+func (s *Spec) argv0() string {
+	if s.Program != "" {
+		return s.Program
+	}
+	return s.title()
 }
 
 // raceEnv keeps a child built with -race from sleeping a second at its end.

@@ -45,6 +45,7 @@ func (l *launch) run(ctx context.Context, c *Child) error {
 
 // order is what a spawner is asked to start.
 type order struct {
+	paths   []string
 	argv    []string
 	attr    syscall.ProcAttr
 	cpus    []int
@@ -61,7 +62,8 @@ func (l *launch) order(*Child) (*order, error) {
 		r.files = append(r.files, uint64(3+i))
 	}
 	o := &order{
-		argv:    append([]string{s.title()}, s.Args...),
+		paths:   s.paths(),
+		argv:    append([]string{s.argv0()}, s.Args...),
 		attr:    syscall.ProcAttr{Dir: s.Dir, Env: s.environment(r), Sys: &syscall.SysProcAttr{Setpgid: true}},
 		cpus:    s.CPUs,
 		pidfd:   -1,
@@ -130,7 +132,7 @@ func (o *order) spawn() {
 	}
 	defer restore()
 	var tried []error
-	for _, path := range executables() {
+	for _, path := range o.paths {
 		if o.pid, err = syscall.ForkExec(path, o.argv, &o.attr); err == nil {
 			return
 		}

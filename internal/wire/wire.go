@@ -4,7 +4,7 @@
 //
 // What is decoded is not trusted: depth and numbers of elements are bounded, and
 // nothing is executed. In an interface, integers come as int64
-// or, when they are larger, *big.Int, and maps as map[any]any.
+// or, when they are larger, big.Int, and maps as map[any]any.
 package wire
 
 import (
