@@ -20,10 +20,22 @@ var script string
 // python makes an impl of a function of rows.py. Its interpreter is started
 // before the time begins; the clock is Python's own.
 func python(name, row string) measure.Impl {
-	return measure.Impl{Name: name, Open: func(context.Context) (measure.Trial, error) {
+	return interpreted(name, row, script, func() (string, error) {
 		path, err := exec.LookPath("python3")
 		if err != nil {
-			return measure.Trial{}, measure.MissingError("python3 is not installed")
+			return "", measure.MissingError("python3 is not installed")
+		}
+		return path, nil
+	})
+}
+
+// interpreted makes an impl of a function of a script, for the interpreter that
+// find finds.
+func interpreted(name, row, script string, find func() (string, error)) measure.Impl {
+	return measure.Impl{Name: name, Open: func(context.Context) (measure.Trial, error) {
+		path, err := find()
+		if err != nil {
+			return measure.Trial{}, err
 		}
 		cmd := exec.Command(path, "-c", script)
 		var stderr strings.Builder
