@@ -13,13 +13,14 @@ import (
 // A family is the greenlets of one goroutine, or of one coroutine of a hub: one
 // of them, or what the goroutine itself does, runs at a time.
 type family struct {
-	trunk *trunk
-	root  *Greenlet      // the goroutine itself; it has no function
-	cur   *Greenlet      // the one that runs
-	s     *strand.Strand // that they all are; nil if it is not known
-	alive map[*Greenlet]struct{}
-	count int
-	kept  bool // by Greenlets or a hub, which end what is left
+	trunk   *trunk
+	root    *Greenlet      // the goroutine itself; it has no function
+	cur     *Greenlet      // the one that runs
+	s       *strand.Strand // that they all are; nil if it is not known
+	alive   map[*Greenlet]struct{}
+	count   int
+	careful bool // it has a strand or a hook, of which switches have to tell
+	kept    bool // by Greenlets or a hub, which end what is left
 
 	// What the switch under way takes along.
 	v      any
@@ -30,7 +31,7 @@ type family struct {
 }
 
 func newFamily(t *trunk, f *fiber, s *strand.Strand) *family {
-	fam := &family{trunk: t, s: s, alive: make(map[*Greenlet]struct{})}
+	fam := &family{trunk: t, s: s, careful: s != nil, alive: make(map[*Greenlet]struct{})}
 	fam.root = &Greenlet{fib: f}
 	fam.root.state.Store(started)
 	fam.root.fam.Store(fam)
@@ -92,8 +93,14 @@ func (fam *family) transfer(g *Greenlet, v any, err error, event string) (any, e
 		return fam.stillborn(g, err)
 	}
 	fam.trunk.switchTo(fam.aim(g, v, err, event))
+	return fam.returned(me, fam.v, fam.err)
+}
+
+// returned ends a switch in me, which has been switched to again and been given v
+// or err.
+func (fam *family) returned(me *Greenlet, v any, err error) (any, error) {
+	fam.v, fam.err = nil, nil
 	fam.arrive()
-	v, err = fam.take()
 	if me == fam.root && len(fam.alive) == 0 && !fam.kept {
 		fam.disband()
 	}
@@ -218,6 +225,7 @@ func Trace(fn func(event string, from, to *Greenlet)) (before func(event string,
 	}
 	fam := f.family()
 	before, fam.trace, fam.event = fam.trace, fn, ""
+	fam.careful = fn != nil || fam.s != nil
 	return before
 }
 

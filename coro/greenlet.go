@@ -88,6 +88,52 @@ func New(fn func(v any) (any, error)) *Greenlet {
 func (g *Greenlet) Switch(v any) (any, error) {
 	fam := g.fam.Load()
 	if fam == nil {
+		return g.enter(v)
+	}
+	// The usual case in one piece, transfer and switchTo included: after a switch
+	// the processor guesses every return wrong, so that each call costs much.
+	t := fam.trunk
+	from := t.running()
+	token, locked := gtoken.State()
+	if from == nil || from.token.Load() != token || locked || from.fam != fam || fam.careful {
+		return g.enter(v)
+	}
+	me, to := fam.cur, g.fib
+	if g.state.Load() != started || g == me || me.closing {
+		return g.enter(v)
+	}
+	fam.cur, fam.v = g, v
+	t.to = to
+	for {
+		if to.below != nil {
+			from.below = nil
+			from.yield(struct{}{})
+			break // whoever resumes it means it
+		}
+		if to.next == nil {
+			to.start()
+		}
+		to.below = from
+		to.next()
+		if t.ended != nil {
+			t.reap()
+		}
+		if to = t.to; to == from {
+			break
+		}
+	}
+	t.cur = from
+	v, err := fam.v, fam.err
+	if fam.careful || err != nil || len(fam.alive) == 0 {
+		return fam.returned(me, v, err)
+	}
+	return v, nil
+}
+
+// enter is Switch for all cases.
+func (g *Greenlet) enter(v any) (any, error) {
+	fam := g.fam.Load()
+	if fam == nil {
 		if fam = g.bind(); fam == nil {
 			return nil, fmt.Errorf("%w: %v", ErrElsewhere, g)
 		}

@@ -21,3 +21,12 @@ TEXT ·word(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ (AX)(BX*1), AX
 	MOVQ AX, ret+8(FP)
 	RET
+
+// func getAnd(off uintptr) (t Token, w uintptr)
+TEXT ·getAnd(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ (TLS), AX
+	MOVQ off+0(FP), BX
+	MOVQ AX, t+8(FP)
+	MOVQ (AX)(BX*1), AX
+	MOVQ AX, w+16(FP)
+	RET

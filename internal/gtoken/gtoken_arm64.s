@@ -19,3 +19,11 @@ TEXT ·word(SB), NOSPLIT|NOFRAME, $0-16
 	MOVD (g)(R0), R0
 	MOVD R0, ret+8(FP)
 	RET
+
+// func getAnd(off uintptr) (t Token, w uintptr)
+TEXT ·getAnd(SB), NOSPLIT|NOFRAME, $0-24
+	MOVD off+0(FP), R0
+	MOVD g, t+8(FP)
+	MOVD (g)(R0), R0
+	MOVD R0, w+16(FP)
+	RET

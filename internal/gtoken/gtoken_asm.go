@@ -14,5 +14,8 @@ func Caller() uintptr
 // readable says that word works.
 const readable = true
 
+// getAnd is Get and word.
+func getAnd(off uintptr) (t Token, w uintptr)
+
 // word returns the word at an offset in the calling goroutine's descriptor.
 func word(off uintptr) uintptr

@@ -30,3 +30,5 @@ func Caller() uintptr {
 const readable = false
 
 func word(uintptr) uintptr { return 0 }
+
+func getAnd(uintptr) (Token, uintptr) { return Get(), 0 }

@@ -6,9 +6,16 @@ package gtoken
 // which the first call does by locking a goroutine of its own and looking; where
 // it could not, the goroutine's stack trace is asked, for about 2 µs.
 func Locked() bool {
+	_, locked := State()
+	return locked
+}
+
+// State is Get and Locked in one.
+func State() (t Token, locked bool) {
 	off := lockedAt.Load()
 	if off > 0 {
-		return word(uintptr(off)) != 0
+		t, w := getAnd(uintptr(off))
+		return t, w != 0
 	}
-	return lockedSlow(off)
+	return Get(), lockedSlow(off)
 }

@@ -43,11 +43,12 @@ func ringOf(size int) measure.Impl {
 		err := coro.Greenlets(func() error {
 			for i := range members {
 				members[i] = coro.New(func(any) (any, error) {
+					following := members[(i+1)%size]
 					for {
 						if count++; count >= n {
 							return nil, nil
 						}
-						if _, err := members[(i+1)%size].Switch(nil); err != nil {
+						if _, err := following.Switch(nil); err != nil {
 							return nil, err
 						}
 					}

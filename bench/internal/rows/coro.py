@@ -19,12 +19,12 @@ def ring(size):
 
         def body(i):
             nonlocal count
-            following = (i + 1) % size
+            following = members[(i + 1) % size]
             while True:
                 count += 1
                 if count >= n:
                     return
-                members[following].switch()
+                following.switch()
 
         for i in range(size):
             members.append(greenlet.greenlet(lambda i=i: body(i)))
