@@ -131,14 +131,6 @@ func (s *Spec) environment(r role) []string {
 	return append(env, envKey+"="+r.String())
 }
 
-// paths returns where the program may be found, best first.
-func (s *Spec) paths() []string {
-	if s.Program != "" {
-		return []string{s.Program}
-	}
-	return executables()
-}
-
 // argv0 is the first argument, which ps shows.
 func (s *Spec) argv0() string {
 	if s.Program != "" {

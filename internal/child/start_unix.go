@@ -43,6 +43,14 @@ func (l *launch) run(ctx context.Context, c *Child) error {
 	return nil
 }
 
+// paths returns where the program may be found, best first.
+func (s *Spec) paths() []string {
+	if s.Program != "" {
+		return []string{s.Program}
+	}
+	return executables()
+}
+
 // order is what a spawner is asked to start.
 type order struct {
 	paths   []string
