@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Between two looks at where the leaders of the shards are.
+const (
+	spreadSoon = 100 * time.Millisecond
+	spreadRest = 3 * time.Second
+)
+
+// keepSpread sees to it, until the cluster is closed, that the shards' leaders are on
+// different servers: an election takes seconds, and then there is a shard without one.
+func (c *Cluster) keepSpread() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spreading {
+		return
+	}
+	c.spreading = true
+	var again func()
+	again = func() {
+		if c.isClosing() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		next := spreadRest + rand.N(spreadRest) // so that not all do it at once
+		if c.spread(ctx) != nil {
+			next = spreadSoon + rand.N(spreadSoon)
+		}
+		time.AfterFunc(next, again)
+	}
+	go again()
+}
