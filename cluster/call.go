@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/registry"
@@ -45,6 +46,12 @@ func call(ctx context.Context, in callIn) (callOut, error) {
 	if len(in.Values) > 0 {
 		ctx = registry.Extract(ctx, func(k string) string { return in.Values[k] })
 	}
+	if part, ok := ctx.Value(partKey{}).(*part); ok {
+		if _, chunk := strings.CutSuffix(in.Task, "[]"); chunk {
+			part.here = true
+			ctx = &watched{ctx, part}
+		}
+	}
 	var out any
 	var err error
 	if len(in.Label) == 0 {
@@ -54,13 +61,32 @@ func call(ctx context.Context, in callIn) (callOut, error) {
 		for k, v := range in.Label {
 			kv = append(kv, k, v)
 		}
-		pprof.Do(ctx, pprof.Labels(kv...), func(ctx context.Context) { out, err = guard(ctx, in.Task, h, v) })
+		pprof.Do(ctx, pprof.Labels(kv...), func(context.Context) { out, err = guard(ctx, in.Task, h, v) })
 	}
 	if err != nil {
-		return callOut{Fault: faultOf(err)}, nil
+		return callOut{Fault: faultOf(err)}, nil //nolint:nilerr // it is in the fault
 	}
 	return packOutput(in.Task, out), nil
 }
+
+// A part is what a chunk has come to so far, for when its function ends its goroutine.
+type part struct {
+	here bool               // it runs in this process
+	out  tristrand.Outcomes // nil before the first input is done
+}
+
+type partKey struct{}
+
+// A watched is the ctx of a chunk, whose outcomes are to be known before its end.
+type watched struct {
+	context.Context //nolint:containedctx // it is one
+	part            *part
+}
+
+// Progress is called after each input.
+func (w *watched) Progress(out tristrand.Outcomes) { w.part.out = out }
+
+var _ tristrand.Progress = (*watched)(nil)
 
 // guard calls a task's function and turns a panic into an error.
 func guard(ctx context.Context, task string, h tristrand.Handler, in any) (out any, err error) {

@@ -102,10 +102,16 @@ func (p *Pool) all() []*item {
 }
 
 func (p *Pool) cancelAll() {
-	for _, it := range p.all() {
-		it.job.Cancel(tristrand.ErrCancelled)
-		if it.job.State() > tristrand.Running {
-			p.forget(it)
+	all := p.all()
+	for _, waits := range []bool{true, false} { // first those that would take the place of what stops
+		for _, it := range all {
+			if waits && it.job.State() != tristrand.Pending {
+				continue
+			}
+			it.job.Cancel(tristrand.ErrCancelled)
+			if it.job.State() > tristrand.Running {
+				p.forget(it)
+			}
 		}
 	}
 }
@@ -113,8 +119,8 @@ func (p *Pool) cancelAll() {
 // Terminate refuses new jobs, removes those that wait from the store, asks those that run
 // to stop, and returns.
 func (p *Pool) Terminate() error {
-	if p.Start(context.Background()) != nil {
-		return nil
+	if err := p.Start(context.Background()); err != nil {
+		return nil //nolint:nilerr // there is nothing to end
 	}
 	p.refuse()
 	p.cancelAll()

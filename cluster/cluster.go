@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -288,13 +289,6 @@ func (c *Cluster) Info() Info {
 // Done returns a channel that is closed when the cluster has been closed.
 func (c *Cluster) Done() <-chan struct{} { return c.closed }
 
-// beforeClose has fn called at the beginning of Close.
-func (c *Cluster) beforeClose(fn func(context.Context)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closers = append(c.closers, fn)
-}
-
 // afterReconnect has fn called, on a goroutine of its own, when messages may have been
 // missed.
 func (c *Cluster) afterReconnect(fn func()) (remove func()) {
@@ -337,8 +331,8 @@ func (c *Cluster) Close(ctx context.Context) error {
 	closers := c.closers
 	c.closers = nil
 	c.mu.Unlock()
-	for i := len(closers) - 1; i >= 0; i-- {
-		closers[i](ctx)
+	for _, fn := range slices.Backward(closers) {
+		fn(ctx)
 	}
 	c.shut()
 	return nil

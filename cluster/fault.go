@@ -8,16 +8,18 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 )
 
 // A RemoteError is an error that a task returned on a worker. It has the text of the
 // original, and errors.Is finds in it what it found there: the errors of packages tristrand
 // and cluster, the contexts', and the well-known ones of packages io, io/fs, os and net.
-// What errors.As would find does not cross the border, except for *tristrand.PanicError and
-// *tristrand.DeadlockError.
+// What errors.As would find does not cross the border, except for *tristrand.PanicError,
+// *tristrand.DeadlockError and *process.ExitError.
 type RemoteError struct {
 	Text   string // what Error returned there
 	Type   string // the Go type there, such as "*fs.PathError"
@@ -31,12 +33,7 @@ func (e *RemoteError) Error() string { return e.Text }
 
 // Is reports whether the original was target too.
 func (e *RemoteError) Is(target error) bool {
-	for _, known := range e.is {
-		if known == target { //nolint:errorlint // errors.Is calls this for each error of the chain
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.is, target)
 }
 
 // Unwrap returns the typed error that was in the original, if it is one that crosses.
@@ -60,12 +57,13 @@ func known() []error {
 
 // A fault is an error as it crosses.
 type fault struct {
-	Text      string        `cbor:"1,keyasint"`
-	Type      string        `cbor:"2,keyasint"`
-	Is        []int         `cbor:"3,keyasint,omitempty"`
-	Permanent bool          `cbor:"4,keyasint,omitempty"`
-	Panic     *panicFault   `cbor:"5,keyasint,omitempty"`
-	Cycle     []strand.Link `cbor:"6,keyasint,omitempty"`
+	Text      string             `cbor:"1,keyasint"`
+	Type      string             `cbor:"2,keyasint"`
+	Is        []int              `cbor:"3,keyasint,omitempty"`
+	Permanent bool               `cbor:"4,keyasint,omitempty"`
+	Panic     *panicFault        `cbor:"5,keyasint,omitempty"`
+	Cycle     []strand.Link      `cbor:"6,keyasint,omitempty"`
+	Exit      *process.ExitError `cbor:"7,keyasint,omitempty"`
 }
 
 type panicFault struct {
@@ -114,14 +112,13 @@ func faultOf(err error) (f *fault) {
 		}
 	}
 	f.Permanent = tristrand.IsPermanent(err)
-	var d *tristrand.DeadlockError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*tristrand.DeadlockError](err); ok {
 		f.Cycle = d.Cycle
 	}
-	var p *tristrand.PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*tristrand.PanicError](err); ok {
 		f.Panic = faultOf(p).Panic
 	}
+	errors.As(err, &f.Exit)
 	return f
 }
 
@@ -140,6 +137,8 @@ func (f *fault) err(worker string) error {
 	switch {
 	case f.Cycle != nil:
 		e.as = &tristrand.DeadlockError{Cycle: f.Cycle}
+	case f.Exit != nil:
+		e.as = f.Exit
 	case f.Panic != nil:
 		e.as = f.Panic.err(worker)
 	}

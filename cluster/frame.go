@@ -233,11 +233,18 @@ func inject(ctx context.Context) map[string]string {
 
 // decodeResult decodes a result into an output of j.
 func (r *result) decode(j tristrand.Job) (out any, err error) {
-	if r.Fault != nil {
+	if r.Fault != nil && r.Body == nil {
 		return nil, r.Fault.err(r.Host)
 	}
 	out = j.NewOutput()
 	if o, ok := out.(tristrand.Outcomes); ok {
+		if r.Fault != nil { // so far it came
+			defer func() {
+				if err == nil {
+					err = r.Fault.err(r.Host)
+				}
+			}()
+		}
 		if err = wire.Decode(r.Body, o.Values()); err == nil {
 			for _, f := range r.Failures {
 				if f.Fault == nil {

@@ -30,7 +30,8 @@ type task struct {
 	beat  time.Time // when the store was last told that it is in hand
 	cause error     // it shall stop
 	end   func(error)
-	hand  bool // it is handed back when it stops
+	part  *part // of a chunk
+	hand  bool  // it is handed back when it stops
 	gone  bool
 	ready time.Time
 }
@@ -328,6 +329,11 @@ func (v *service) startSweep() {
 		}
 		return
 	}
+	if wait := time.Until(v.calm); v.backs > 0 || wait > 0 {
+		v.mu.Unlock()
+		time.AfterFunc(max(wait, time.Millisecond), v.fill)
+		return
+	}
 	v.at, v.ahead = 0, 0
 	v.mu.Unlock()
 	v.sweepOn()
@@ -338,7 +344,6 @@ func (v *service) swept(s *source) {
 	v.mu.Lock()
 	mine := v.at >= 0 && v.at < len(v.sources) && v.sources[v.at] == s
 	if mine && v.asking > 0 {
-		mine = false
 		v.mu.Unlock()
 		time.AfterFunc(time.Millisecond, func() { v.swept(s) }) // what has come is being asked about
 		return
@@ -354,6 +359,7 @@ func (v *service) swept(s *source) {
 	}
 }
 
+// sweepOn asks the next source of a sweep.
 func (v *service) sweepOn() {
 	for {
 		v.mu.Lock()
@@ -364,16 +370,7 @@ func (v *service) sweepOn() {
 		if v.at >= len(v.sources) || v.stopping {
 			v.at = -1
 			v.mu.Unlock()
-			v.dispatch(lowest)
-			v.mu.Lock()
-			if free := v.slots - v.running - v.asking; free > 0 && !v.stopping {
-				for _, s := range v.sources {
-					if s.out == 0 {
-						s.pull(free, true)
-					}
-				}
-			}
-			v.mu.Unlock()
+			v.afterSweep()
 			return
 		}
 		s := v.sources[v.at]
@@ -381,16 +378,50 @@ func (v *service) sweepOn() {
 		v.dispatch(s.level)
 		v.mu.Lock()
 		free := v.slots - v.running - v.asking
-		if free <= 0 {
+		switch {
+		case free <= 0:
 			v.at = -1
 			v.mu.Unlock()
 			return
+		case s.out > 0: // a pull waits there, so it has nothing
+			v.at++
+			v.mu.Unlock()
+		default:
+			v.stepped = time.Now()
+			s.pull(free, false)
+			v.mu.Unlock()
+			return
 		}
-		s.pull(free, false)
-		v.mu.Unlock()
-		return
 	}
 }
+
+// afterSweep begins what is in hand and waits at all sources, as far as there are slots.
+func (v *service) afterSweep() {
+	v.dispatch(lowest)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	free := v.slots - v.running - v.asking
+	if free <= 0 || v.stopping {
+		return
+	}
+	for _, s := range v.sources {
+		if s.out == 0 {
+			s.pull(free, true)
+		}
+	}
+}
+
+// endSweep gives a sweep up. The caller holds mu.
+func (v *service) endSweep() {
+	v.at = -1
+	for _, s := range v.sources {
+		s.sweep = -1
+	}
+}
+
+// calmTime is how long a sweep waits for what was just given back, until the store has it
+// and tells it apart from what is in hand.
+const calmTime = 5 * time.Millisecond
 
 // giveBack hands back what has waited too long for a slot, so that others can run it.
 func (v *service) giveBack(older time.Duration) {
@@ -426,8 +457,13 @@ func (v *service) giveBack(older time.Duration) {
 
 // sendBack gives a task that has not run, or was stopped, back to the queue.
 func (v *service) sendBack(t *task, after time.Duration) {
+	v.mu.Lock()
+	v.backs++
+	v.mu.Unlock()
 	back := func(do int) {
 		v.mu.Lock()
+		v.backs--
+		v.calm = time.Now().Add(calmTime)
 		fresh := time.Since(t.beat) < v.c.opts.Lease && !t.gone
 		v.drop(t)
 		v.mu.Unlock()
@@ -488,23 +524,18 @@ func (v *service) beat() {
 func (v *service) revive() {
 	now := time.Now()
 	fill := false
-	var stuck *source
 	v.mu.Lock()
-	for i, s := range v.sources {
+	for _, s := range v.sources {
 		if s.out > 0 && now.Sub(s.heard) > pullSilence {
 			s.out, fill = 0, true
 		}
-		if s.sweep >= 0 && now.Sub(s.heard) > pullSilence {
-			s.sweep = -1
-			if v.at == i {
-				stuck = s
-			}
-		}
+	}
+	if v.at >= 0 && now.Sub(v.stepped) > pullSilence {
+		v.endSweep()
+		fill = true
 	}
 	v.mu.Unlock()
-	if stuck != nil {
-		v.swept(stuck)
-	} else if fill {
+	if fill {
 		v.fill()
 	}
 }
@@ -513,9 +544,9 @@ func (v *service) revive() {
 func (v *service) reset() {
 	v.mu.Lock()
 	for _, s := range v.sources {
-		s.out, s.sweep = 0, -1
+		s.out = 0
 	}
-	v.at = -1
+	v.endSweep()
 	v.mu.Unlock()
 	v.announce(false)
 	v.fill()

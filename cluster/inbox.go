@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/wire"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -72,6 +74,11 @@ func (p *Pool) end(it *item, out any, err error) {
 		p.mu.Unlock()
 		return
 	}
+	if it.chunk && out == nil && state == begun && it.cause == nil && brokeOff(err) {
+		p.mu.Unlock()
+		p.split(it, err)
+		return
+	}
 	p.settling++
 	p.remove(it)
 	p.mu.Unlock()
@@ -92,6 +99,13 @@ func (p *Pool) end(it *item, out any, err error) {
 	p.pending++
 	p.items[it.n] = it
 	time.AfterFunc(next.After, func() { p.resend(it) })
+}
+
+// brokeOff reports whether a chunk failed as a whole because of one of its inputs, and which
+// is not known.
+func brokeOff(err error) bool {
+	var exit *process.ExitError
+	return errors.Is(err, tristrand.ErrGoexit) || errors.As(err, &exit)
 }
 
 // finish tells a job its outcome, and counts it unless it is to be tried again. What is

@@ -46,7 +46,7 @@ func (c *Cluster) schedule(ctx context.Context, f *frame, name, when string) (se
 	if err := c.ensureConsumer(ctx, streamLater, f.Queue, f.Level); err != nil {
 		return 0, err
 	}
-	c.tellLevels(f.Queue)
+	c.tellLevels(ctx, f.Queue)
 	hdr := nats.Header{
 		"Nats-Schedule":        []string{when},
 		"Nats-Schedule-Target": []string{c.subject("l.d." + f.Queue + "." + strconv.Itoa(f.Level))},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,16 +231,8 @@ const (
 )
 
 func hasCode(err error, codes ...int) bool {
-	var e *APIError
-	if !errors.As(err, &e) {
-		return false
-	}
-	for _, c := range codes {
-		if e.ErrCode == c {
-			return true
-		}
-	}
-	return false
+	e, ok := errors.AsType[*APIError](err)
+	return ok && slices.Contains(codes, e.ErrCode)
 }
 
 // A receipt is the acknowledgement that something is stored.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,6 +50,10 @@ func (v *service) start(t *task) {
 		end(cause)
 	}
 	ctx = context.WithValue(ctx, reporterKey{}, t.reporter())
+	if strings.HasSuffix(t.f.Task, "[]") {
+		t.part = new(part)
+		ctx = context.WithValue(ctx, partKey{}, t.part)
+	}
 	var opts []tristrand.CallOption
 	if t.f.Timeout > 0 {
 		opts = append(opts, tristrand.Timeout(t.f.Timeout))
@@ -142,6 +147,12 @@ func (v *service) returned(t *task, out callOut, err error) {
 	switch {
 	case err != nil && errors.Is(err, tristrand.ErrTimeout) && t.f.Timeout > 0:
 		r.Fault = faultOf(fmt.Errorf("%w: %s has run for %v", tristrand.ErrTimeout, t.f.Task, t.f.Timeout))
+	case err != nil && t.part != nil && t.part.here:
+		r.Body, r.Fault = encode([]int{}), faultOf(err) // nothing is known yet
+		if t.part.out != nil {
+			known := packOutcomes(t.f.Task, t.part.out)
+			r.Body, r.Failures = known.Body, known.Failures
+		}
 	case err != nil:
 		r.Fault = faultOf(err)
 	case out.Unfit != "":

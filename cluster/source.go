@@ -100,15 +100,18 @@ func (c *Cluster) ensureLevel(ctx context.Context, queue string, level int) erro
 			return err
 		}
 	}
-	c.tellLevels(queue)
+	c.tellLevels(ctx, queue)
 	c.mu.Lock()
 	c.there[key] = true
 	c.mu.Unlock()
 	return nil
 }
 
-// tellLevels has the workers of a queue look for sources that are new.
-func (c *Cluster) tellLevels(queue string) { _ = c.link.nc.Publish(c.subject("levels."+queue), nil) }
+// tellLevels has the workers of a queue look for sources that are new, and waits for one
+// that has: until then jobs of a new level are not begun before others.
+func (c *Cluster) tellLevels(ctx context.Context, queue string) {
+	_, _ = c.link.call(ctx, "the workers", c.subject("levels."+queue), nil, nil, time.Second)
+}
 
 // sourcesOf returns the consumers that a queue has: kind and level of each.
 func (c *Cluster) sourcesOf(ctx context.Context, queue string) (found []sourceKey, err error) {
@@ -146,14 +149,14 @@ type source struct {
 	sourceKey
 	v       *service
 	stream  string
-	subject string // of its pulls
-	sub     *nats.Subscription
+	subject string             // of its pulls
+	sub     *nats.Subscription // of pulls that wait
+	quick   *nats.Subscription // of pulls that do not
 
-	out    int // jobs that were asked for by pulls that wait
-	sweep  int // jobs that were asked for by one that does not wait, -1 if none is
-	heard  time.Time
-	group  []*task // that have come, and whose submitters are to be asked
-	silent int
+	out   int // jobs that were asked for by pulls that wait
+	sweep int // jobs that were asked for by one that does not wait, -1 if none is
+	heard time.Time
+	group []*task // that have come, and whose submitters are to be asked
 }
 
 // How long a pull waits, how often the server says that it is still there, and after how
@@ -178,7 +181,11 @@ func (s *source) pull(n int, wait bool) {
 		s.sweep, s.heard = n, time.Now()
 	}
 	data, _ := json.Marshal(req)
-	err := s.v.c.link.nc.PublishRequest(s.subject, s.sub.Subject, data)
+	sub := s.sub
+	if !wait {
+		sub = s.quick
+	}
+	err := s.v.c.link.nc.PublishRequest(s.subject, sub.Subject, data)
 	if err != nil {
 		s.out, s.sweep = 0, -1
 	}
@@ -190,40 +197,51 @@ func (s *source) recall() {
 	if s.out == 0 {
 		return
 	}
-	sub, err := s.v.c.link.nc.Subscribe(nats.NewInbox(), s.receive)
+	sub, err := s.listen(false)
 	if err != nil {
 		return
 	}
-	_ = sub.SetPendingLimits(-1, -1)
 	_ = s.sub.Drain() // the server forgets the pulls; what is on its way still comes
 	s.sub, s.out, s.sweep = sub, 0, -1
 }
 
+// listen subscribes to what pulls bring.
+func (s *source) listen(quick bool) (*nats.Subscription, error) {
+	sub, err := s.v.c.link.nc.Subscribe(nats.NewInbox(), func(m *nats.Msg) { s.receive(m, quick) })
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	return sub, nil
+}
+
 // receive takes a job, or what the server says of a pull.
-func (s *source) receive(m *nats.Msg) {
+func (s *source) receive(m *nats.Msg, quick bool) {
 	if m.Reply == "" || len(m.Data) == 0 && m.Header.Get("Status") != "" {
-		s.status(m)
+		s.status(m, quick)
 		return
 	}
 	t := s.v.read(s, m)
 	s.v.mu.Lock()
 	s.heard = time.Now()
-	if s.sweep > 0 {
-		s.sweep--
-	} else {
+	if !quick {
 		s.out = max(s.out-1, 0)
+	} else if s.sweep > 0 {
+		s.sweep--
 	}
 	if t != nil {
 		s.v.take(t)
 		s.group = append(s.group, t)
 	}
-	swept := s.sweep == 0
+	swept := quick && s.sweep == 0
 	if swept {
 		s.sweep = -1
 	}
 	var group []*task
 	// Those that have come together are asked about together.
-	if left, _, err := s.sub.Pending(); left <= 1 /* this one */ || err != nil || len(s.group) >= maxGroup || swept {
+	if left, _, err := m.Sub.Pending(); left <= 1 /* this one */ || err != nil || len(s.group) >= maxGroup || swept {
 		group, s.group = s.group, nil
 	}
 	s.v.mu.Unlock()
@@ -236,7 +254,7 @@ func (s *source) receive(m *nats.Msg) {
 const maxGroup = 128
 
 // status acts on the end of a pull, or on a sign of life.
-func (s *source) status(m *nats.Msg) {
+func (s *source) status(m *nats.Msg, quick bool) {
 	status := m.Header.Get("Status")
 	if status == "100" {
 		if m.Reply != "" { // flow control
@@ -252,8 +270,9 @@ func (s *source) status(m *nats.Msg) {
 	s.heard = time.Now()
 	swept := false
 	switch {
-	case s.sweep >= 0 && (status == "404" || status == "408"):
-		s.sweep, swept = -1, true
+	case quick:
+		swept = s.sweep >= 0
+		s.sweep = -1
 	case status == "408" && err == nil:
 		s.out = max(s.out-left, 0)
 	case status == "409" && err == nil && left > 0 && !strings.Contains(m.Header.Get("Description"), "onsumer"):

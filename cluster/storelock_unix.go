@@ -11,7 +11,7 @@ import (
 // tryLock takes the lock of the open file, which a child does not inherit beyond exec.
 func tryLock(f *os.File) error {
 	for {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR { //nolint:errorlint // system calls return it as it is
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR {
 			return err
 		}
 	}

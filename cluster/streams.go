@@ -158,8 +158,7 @@ func (c *Cluster) create(ctx context.Context, kind string) error {
 
 // passing reports whether an error may be over soon.
 func passing(err error) bool {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return api.Code == 503 || api.ErrorCode == 10008 || api.ErrorCode == 10009
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||

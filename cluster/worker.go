@@ -15,6 +15,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/wire"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 	"github.com/tristrand/tristrand/thread"
 )
@@ -96,8 +97,15 @@ func (v *service) untilEnd(ctx context.Context, sig <-chan os.Signal) {
 
 // slotsOf returns how many jobs an engine runs at once.
 func slotsOf(engine tristrand.Executor) int {
-	if p, ok := engine.(*thread.Pool); ok && p.Workers > 0 {
-		return p.Workers
+	switch p := engine.(type) {
+	case *thread.Pool:
+		if p.Workers > 0 {
+			return p.Workers
+		}
+	case *process.Pool:
+		if p.Workers > 0 {
+			return p.Workers
+		}
 	}
 	if s, ok := engine.(interface{ Slots() int }); ok {
 		return s.Slots()
@@ -135,7 +143,10 @@ type service struct {
 	typical   time.Duration
 	ahead     int
 	at        int // of a sweep, -1 if there is none
+	stepped   time.Time
 	backing   bool
+	backs     int       // that are on their way
+	calm      time.Time // no sweep before
 	stopping  bool
 	abandoned int
 	early     map[string]*fault // of jobs that shall stop and have not come yet
@@ -202,8 +213,12 @@ func (v *service) listen() error {
 		if err := v.subscribe(v.c.subject("who."+q), func(*nats.Msg) { v.announce(false) }); err != nil {
 			return err
 		}
-		if err := v.subscribe(v.c.subject("levels."+q), func(*nats.Msg) {
-			go func() { _ = v.find(v.ctx, q); v.fill() }()
+		if err := v.subscribe(v.c.subject("levels."+q), func(m *nats.Msg) {
+			go func() {
+				_ = v.find(v.ctx, q) // it is told again
+				_ = m.Respond([]byte(v.id))
+				v.fill()
+			}()
 		}); err != nil {
 			return err
 		}
@@ -222,6 +237,7 @@ func (v *service) unlisten() {
 	v.mu.Unlock()
 	for _, s := range sources {
 		_ = s.sub.Unsubscribe()
+		_ = s.quick.Unsubscribe()
 	}
 	for _, s := range v.subs {
 		_ = s.Unsubscribe()
@@ -246,13 +262,14 @@ func (v *service) find(ctx context.Context, queue string) error {
 		}
 		s := &source{sourceKey: k, v: v, stream: v.c.stream(k.kind), sweep: -1}
 		s.subject = "$JS.API.CONSUMER.MSG.NEXT." + s.stream + "." + consumerName(k.queue, k.level)
-		if s.sub, err = v.c.link.nc.Subscribe(nats.NewInbox(), s.receive); err != nil {
-			return fmt.Errorf("cluster: %w", err)
+		if s.sub, err = s.listen(false); err != nil {
+			return err
 		}
-		if err := s.sub.SetPendingLimits(-1, -1); err != nil {
-			return fmt.Errorf("cluster: %w", err)
+		if s.quick, err = s.listen(true); err != nil {
+			return err
 		}
 		v.sources = append(v.sources, s)
+		v.endSweep() // its place is not what it was
 	}
 	byLevel(v.sources)
 	return nil

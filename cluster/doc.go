@@ -1,0 +1,41 @@
+// Package cluster runs the tasks of a program on many machines, and has its primitives for
+// them: over NATS, whose server can be in the program itself.
+//
+//	c, err := cluster.Open(ctx, cluster.Options{Listen: "127.0.0.1:4222"}) // or cluster.Connect(ctx, url)
+//	defer c.Close(ctx)
+//	pool := c.Pool() // an executor, as thread.Pool is one
+//	sum, err := Hash.Submit(ctx, pool, "go.mod").Result(ctx)
+//
+// and on each machine that shall work, in the same program:
+//
+//	err := cluster.Serve(ctx, c, &process.Pool{}) // or a thread.Pool, or a coro.Pool
+//
+// A server in the program needs package cluster/embed to be imported.
+//
+// # What is promised
+//
+// Jobs run at least once, and have at most one visible result each. A job that Submit has
+// accepted is stored: it survives the end of every process, the submitter's and the
+// server's included (Durability Process), or the loss of power, too, of one machine, or
+// with peers of less than half of them (Power). When a worker dies, its jobs are run by
+// others after the Lease. With three peers a Submit goes on within a second of the loss of
+// any one; locks, values and jobs that were stored by the lost one go on within ten.
+//
+// # What is not
+//
+// A function may run more than once, so its effects are to bear that. Nothing helps
+// against disks that lie, or peers that are removed by force. A reader may see an old
+// value for up to ten seconds while a leader is cut off from the others.
+//
+// # Errors
+//
+// Those of tasks cross as [RemoteError], [tristrand.PanicError] and others. A job whose
+// workers have died several times fails with [ErrDead], one that no worker can run with
+// [ErrUnfit]; both are dead letters then, see [Cluster.DeadLetters], as is every job that
+// fails with nobody waiting for it.
+//
+// # Costs
+//
+// A job costs its submitter and its worker some 30 µs of processor time each, and about
+// 0.2 ms from Submit to Result on one machine. Map sends quick inputs many to a job.
+package cluster
