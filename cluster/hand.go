@@ -251,15 +251,17 @@ func (v *service) unready(t *task) bool {
 	return false
 }
 
-// dispatch begins what is ready, of at least a level, as far as there are slots.
-func (v *service) dispatch(level int) {
-	for {
+// dispatch begins what is ready, of at least a level, as far as there are slots, and returns
+// how many it has begun.
+func (v *service) dispatch(level int) (begun int) {
+	for ; ; begun++ {
 		v.mu.Lock()
 		t := v.nextReady(level)
 		if t != nil {
 			if time.Since(t.beat) > v.c.opts.Lease { // this process was stopped: another has it
 				v.drop(t)
 				v.mu.Unlock()
+				begun--
 				continue
 			}
 			v.running++
@@ -268,7 +270,7 @@ func (v *service) dispatch(level int) {
 		v.mu.Unlock()
 		switch {
 		case t == nil:
-			return
+			return begun
 		case t.times > 1:
 			v.launchAgain(t)
 		default:
@@ -334,7 +336,7 @@ func (v *service) startSweep() {
 		time.AfterFunc(max(wait, time.Millisecond), v.fill)
 		return
 	}
-	v.at, v.ahead = 0, 0
+	v.at, v.ahead, v.freed = 0, 0, false
 	v.mu.Unlock()
 	v.sweepOn()
 }
@@ -349,7 +351,9 @@ func (v *service) swept(s *source) {
 		return
 	}
 	if mine {
-		v.at++
+		if v.at++; v.freed {
+			v.at, v.freed = 0, false
+		}
 	}
 	v.mu.Unlock()
 	if mine {
@@ -375,8 +379,11 @@ func (v *service) sweepOn() {
 		}
 		s := v.sources[v.at]
 		v.mu.Unlock()
-		v.dispatch(s.level)
+		begun := v.dispatch(s.level)
 		v.mu.Lock()
+		if begun > 0 && v.at >= 0 { // one that was quick has freed its slot: from the top
+			v.at, s = 0, v.sources[0]
+		}
 		free := v.slots - v.running - v.asking
 		switch {
 		case free <= 0:

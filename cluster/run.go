@@ -193,6 +193,7 @@ func (v *service) done(t *task, r *result) {
 	st := v.engine.Stats()
 	v.mu.Lock()
 	v.running--
+	v.freed = true
 	v.tally(t, r)
 	v.abandoned = st.Abandoned
 	r.Worker, r.Host, r.Abandoned = v.id, v.host, st.Abandoned

@@ -144,6 +144,7 @@ type service struct {
 	ahead     int
 	at        int // of a sweep, -1 if there is none
 	stepped   time.Time
+	freed     bool // a slot, while it goes on
 	backing   bool
 	backs     int       // that are on their way
 	calm      time.Time // no sweep before
