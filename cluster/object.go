@@ -1,0 +1,338 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/tristrand/tristrand/internal/gtoken"
+	"github.com/tristrand/tristrand/internal/wire"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// An object is a shared primitive: a small document in the store that is replaced by
+// compare and swap, and whose changes the store tells everyone who waits. A state is its
+// contents.
+type object[S any] struct {
+	c    *Cluster
+	kind string
+	name string
+	subj string
+
+	// reap takes a session that has died out of a state, and reports whether that changed
+	// anything; sessions yields those that are in it.
+	reap     func(s *S, session string) bool
+	sessions func(s *S) []string
+	start    func() *S // a new object's state
+
+	mu    sync.Mutex // guards the rest
+	seq   uint64
+	data  []byte // of the newest state that is known
+	known bool
+	waits map[string]*waiting
+	sub   *nats.Subscription
+	timer *time.Timer
+}
+
+// A waiting is a strand that waits for a change.
+type waiting struct {
+	w    strand.Wait
+	seq  uint64 // of the state that it has seen
+	done bool
+}
+
+func newObject[S any](c *Cluster, kind, name string) *object[S] {
+	return &object[S]{
+		c: c, kind: kind, name: name, subj: "v." + kind + "." + escape(name), waits: make(map[string]*waiting),
+		reap: func(*S, string) bool { return false }, sessions: func(*S) []string { return nil }, start: func() *S { return new(S) },
+	}
+}
+
+func (o *object[S]) String() string { return fmt.Sprintf("%s %q of the cluster", o.kind, o.name) }
+
+// A claimant is a strand as the states know it.
+type claimant struct {
+	Session string    `cbor:"1,keyasint"`
+	Strand  strand.ID `cbor:"2,keyasint,omitempty"`
+	Guest   uint64    `cbor:"3,keyasint,omitempty"` // the goroutine of a nameless one
+	Name    string    `cbor:"4,keyasint,omitempty"`
+	Host    string    `cbor:"5,keyasint,omitempty"`
+	PID     int       `cbor:"6,keyasint,omitempty"`
+	At      string    `cbor:"7,keyasint,omitempty"`
+	ID      string    `cbor:"8,keyasint"` // of the wait, or the call
+	Recover bool      `cbor:"9,keyasint,omitempty"`
+	Until   bool      `cbor:"10,keyasint,omitempty"` // it waits with a deadline
+	Since   int64     `cbor:"11,keyasint,omitempty"` // of the servers' time
+	Levels  int       `cbor:"12,keyasint,omitempty"` // to have when it has the lock
+}
+
+// same reports whether two claims are of one strand.
+func (a *claimant) same(b *claimant) bool {
+	return a.Session == b.Session && a.Strand == b.Strand && a.Guest == b.Guest
+}
+
+var claims atomic.Uint64
+
+// claim describes the calling strand.
+func (o *object[S]) claim(ctx context.Context, s *strand.Strand, place uintptr) (*session, claimant, error) {
+	sess, err := o.c.sessionOf(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, claimant{}, fmt.Errorf("%v: %w", o, err)
+	}
+	host, pid := processName()
+	me := claimant{Session: sess.id, Strand: s.ID(), Name: s.Name(), Host: host, PID: pid, ID: strconv.FormatUint(claims.Add(1), 36) + "." + sess.id[:6]}
+	if s.ID() == 0 {
+		me.Guest = uint64(gtoken.Get())
+	}
+	if place != 0 {
+		me.At = strand.Place(strand.PlaceAt(s.Offset(place)))
+	}
+	_, me.Until = ctx.Deadline()
+	me.Since = o.c.clock.now().UnixNano()
+	return sess, me, nil
+}
+
+// read returns the newest state, as the leader of the store has it.
+func (o *object[S]) read(ctx context.Context) (*S, error) {
+	m, err := o.c.link.last(ctx, o.c.stream(streamSync), o.c.subject("s."+o.subj))
+	if hasCode(err, codeNoStream) {
+		if err = o.c.ensure(ctx, streamSync); err == nil {
+			m, err = nil, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", o, err)
+	}
+	if m == nil {
+		o.learn(0, nil)
+		return o.start(), nil
+	}
+	o.learn(m.Seq, m.Data)
+	return o.decode(m.Data)
+}
+
+func (o *object[S]) decode(data []byte) (*S, error) {
+	if data == nil {
+		return o.start(), nil
+	}
+	s := new(S)
+	if err := wire.Decode(data, s); err != nil {
+		return nil, fmt.Errorf("%v: its state cannot be decoded: %w: is it of another kind?", o, err)
+	}
+	return s, nil
+}
+
+// learn takes note of a state, and wakes those who wait for one.
+func (o *object[S]) learn(seq uint64, data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.known && seq <= o.seq { // objects are never deleted, so 0 is old, too
+		return
+	}
+	o.seq, o.data, o.known = seq, bytes.Clone(data), true
+	for _, x := range o.waits {
+		if !x.done && x.seq != seq {
+			x.done = true
+			x.w.Grant()
+		}
+	}
+}
+
+// An undone says that an update changes nothing, with the error to return.
+type undone struct{ err error }
+
+func (e *undone) Error() string { return "unchanged" }
+
+// unchanged ends an update without a change.
+func unchanged(err error) error { return &undone{err} }
+
+// casPatience is how long an update goes on trying.
+const casPatience = 30 * time.Second
+
+// update replaces the state by what change makes of it. change may be called again, also
+// when its change has been stored and that was not heard of, so it must see what it has
+// done before.
+func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64, error) {
+	until := time.Now().Add(casPatience)
+	fresh := false
+	for {
+		o.mu.Lock()
+		known, seq, data := o.known, o.seq, o.data
+		listening := o.sub != nil
+		o.mu.Unlock()
+		if !known || fresh || !listening {
+			if _, err := o.read(ctx); err != nil {
+				if (errors.Is(err, errNoAnswer) || errors.Is(err, errNoResponders)) && time.Now().Before(until) && strand.Sleep(ctx, reconnectWait) == nil {
+					continue
+				}
+				return 0, err
+			}
+			o.mu.Lock()
+			seq, data = o.seq, o.data
+			o.mu.Unlock()
+		}
+		s, err := o.decode(data)
+		if err != nil {
+			return 0, err
+		}
+		if err := change(s); err != nil {
+			var same *undone
+			if !errors.As(err, &same) {
+				return seq, err
+			}
+			if known && !fresh && listening && same.err != nil {
+				fresh = true // what was known may be old
+				continue
+			}
+			return seq, same.err
+		}
+		body := encode(s)
+		if len(body) > bigBody {
+			return seq, fmt.Errorf("%v: its state would have %d bytes: it can have %d", o, len(body), bigBody)
+		}
+		hdr := nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(seq, 10)}}
+		r, err := readReceipt(o.c.link.call(ctx, o.String(), o.c.subject("s."+o.subj), hdr, body, 2*time.Second))
+		switch {
+		case err == nil:
+			o.learn(r.Seq, body)
+			return r.Seq, nil
+		case hasCode(err, codeWrongLast, codeWrongConstant):
+			fresh = true
+		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
+			fresh = true
+			if time.Now().After(until) {
+				return 0, fmt.Errorf("%v: %w", o, err)
+			}
+			if err := strand.Sleep(ctx, reconnectWait); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, fmt.Errorf("%v: %w", o, err)
+		}
+	}
+}
+
+// await waits until settled, called with each new state, returns true. on is what the
+// caller waits for. The claim's session is watched: when it is lost the wait is.
+func (o *object[S]) await(ctx context.Context, s *strand.Strand, on strand.Resource, sess *session, id string, settled func(s *S) (bool, error)) error {
+	if err := o.listen(); err != nil {
+		return err
+	}
+	defer o.unlisten(id)
+	o.mu.Lock()
+	known := o.known
+	o.mu.Unlock()
+	if !known { // what was changed before the subscription
+		if _, err := o.read(bounded(ctx)); err != nil {
+			return err
+		}
+	}
+	lost := sess.whenLost(func() { o.wakeOne(id) })
+	defer lost()
+	for {
+		w := s.NewWait()
+		x := &waiting{w: w}
+		o.mu.Lock()
+		x.seq = o.seq
+		data := o.data
+		o.waits[id] = x
+		o.mu.Unlock()
+		state, err := o.decode(data)
+		done := err != nil
+		if err == nil {
+			done, err = settled(state)
+		}
+		if !done && sess.isLost() {
+			done, err = true, errLease(o.String())
+		}
+		if done {
+			w.Cancel()
+			return err
+		}
+		if err := w.Park(ctx, on); err != nil {
+			return err
+		}
+	}
+}
+
+func (o *object[S]) wakeOne(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if x := o.waits[id]; x != nil && !x.done {
+		x.done = true
+		x.w.Grant()
+	}
+}
+
+// How often one who waits looks whether those it waits for are alive.
+func (o *object[S]) pollEvery() time.Duration {
+	return min(max(o.c.opts.Lease/8, 100*time.Millisecond), time.Second)
+}
+
+// listen subscribes to the changes.
+func (o *object[S]) listen() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sub != nil {
+		return nil
+	}
+	sub, err := o.c.link.nc.Subscribe(o.c.subject("e."+o.subj), func(m *nats.Msg) {
+		if seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64); err == nil {
+			o.learn(seq, m.Data)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%v: %w", o, err)
+	}
+	o.sub, o.known = sub, false
+	o.timer = time.AfterFunc(o.pollEvery()/4, o.poll)
+	return nil
+}
+
+// unlisten ends a wait, and the subscription some time after the last one.
+func (o *object[S]) unlisten(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.waits, id)
+}
+
+// poll is the safety net of those who wait: a change may have been missed, or who shall
+// make it may be dead.
+func (o *object[S]) poll() {
+	o.mu.Lock()
+	if len(o.waits) == 0 {
+		_ = o.sub.Unsubscribe()
+		o.sub, o.known, o.timer = nil, false, nil
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	ctx := context.Background()
+	if s, err := o.read(ctx); err == nil {
+		for _, id := range o.sessions(s) {
+			if alive, err := o.c.alive(ctx, id); err == nil && !alive {
+				_, _ = o.update(ctx, func(s *S) error {
+					if !o.reap(s, id) {
+						return unchanged(nil)
+					}
+					return nil
+				})
+			}
+		}
+	}
+	o.mu.Lock()
+	if o.sub != nil {
+		o.timer = time.AfterFunc(o.pollEvery(), o.poll)
+	}
+	o.mu.Unlock()
+}
+
+// bounded is the ctx of what is done whatever has become of the caller's.
+func bounded(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }

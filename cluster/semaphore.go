@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/gtoken"
+	"github.com/tristrand/tristrand/strand"
+)
+
+// A Semaphore counts what may be used at once in the cluster. What a process has acquired
+// and not released comes back when it dies.
+type Semaphore struct{ counter }
+
+// NewSemaphore returns the semaphore of that name; n, its count when it is made, must not be
+// below 0.
+func NewSemaphore(c *Cluster, name string, n int) *Semaphore {
+	return &Semaphore{newCounter(c, name, n, 0)}
+}
+
+// A BoundedSemaphore is a Semaphore whose count cannot rise above its first value.
+type BoundedSemaphore struct{ counter }
+
+// NewBoundedSemaphore returns the bounded semaphore of that name.
+func NewBoundedSemaphore(c *Cluster, name string, n int) *BoundedSemaphore {
+	return &BoundedSemaphore{newCounter(c, name, n, n)}
+}
+
+var (
+	_ tristrand.Semaphore = (*Semaphore)(nil)
+	_ tristrand.Semaphore = (*BoundedSemaphore)(nil)
+)
+
+type counter struct {
+	o     *object[semaphoreState]
+	bound bool
+	n     int
+}
+
+type semaphoreState struct {
+	Free  int            `cbor:"1,keyasint"`
+	Bound int            `cbor:"2,keyasint,omitempty"`
+	Has   map[string]int `cbor:"3,keyasint,omitempty"` // what each session has
+	Queue []claimant     `cbor:"4,keyasint,omitempty"`
+}
+
+func newCounter(c *Cluster, name string, n, bound int) counter {
+	if n < 0 {
+		panic(fmt.Sprintf("cluster: a semaphore of %d: the count must not be below 0", n))
+	}
+	o := newObject[semaphoreState](c, "semaphore", name)
+	o.start = func() *semaphoreState { return &semaphoreState{Free: n, Bound: bound} }
+	o.reap = func(s *semaphoreState, session string) bool {
+		was := len(s.Queue)
+		s.Queue = slices.DeleteFunc(s.Queue, func(q claimant) bool { return q.Session == session })
+		has := s.Has[session]
+		delete(s.Has, session)
+		s.Free += has
+		s.pass()
+		return has > 0 || len(s.Queue) != was
+	}
+	o.sessions = func(s *semaphoreState) []string {
+		all := slices.Collect(maps.Keys(s.Has))
+		for _, q := range s.Queue {
+			if !slices.Contains(all, q.Session) {
+				all = append(all, q.Session)
+			}
+		}
+		return all
+	}
+	return counter{o, bound > 0 || n == 0 && bound == n, n}
+}
+
+func (s *semaphoreState) take(session string) {
+	s.Free--
+	if s.Has == nil {
+		s.Has = make(map[string]int)
+	}
+	s.Has[session]++
+}
+
+// pass lets the first in.
+func (s *semaphoreState) pass() {
+	for s.Free > 0 && len(s.Queue) > 0 {
+		s.take(s.Queue[0].Session)
+		s.Queue = slices.Delete(s.Queue, 0, 1)
+	}
+}
+
+func (c *counter) String() string { return c.o.String() }
+
+// Releasers says that anyone could end the wait.
+func (c *counter) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
+
+// Acquire waits until the count is above zero and takes one from it.
+//
+//go:noinline
+func (c *counter) Acquire(ctx context.Context) error { return c.acquire(ctx, gtoken.Caller(), true) }
+
+// TryAcquire is Acquire that returns ErrBusy instead of waiting.
+//
+//go:noinline
+func (c *counter) TryAcquire(ctx context.Context) error {
+	return c.acquire(bounded(ctx), gtoken.Caller(), false)
+}
+
+func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
+	s := strand.Enter(ctx, strand.Op{Verb: "acquire", On: c, Write: true})
+	if err := strand.Err(ctx); err != nil {
+		return err
+	}
+	sess, me, err := c.o.claim(ctx, s, place)
+	if err != nil {
+		return err
+	}
+	queued, taken := false, false
+	_, err = c.o.update(bounded(ctx), func(st *semaphoreState) error {
+		queued = slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
+		switch {
+		case queued:
+			return unchanged(nil)
+		case st.Free > 0 && len(st.Queue) == 0:
+			taken = true
+			st.take(me.Session)
+			return nil
+		case !wait:
+			return unchanged(fmt.Errorf("%w: %v", tristrand.ErrBusy, c))
+		}
+		st.Queue, queued, taken = append(st.Queue, me), true, false
+		return nil
+	})
+	if err != nil || taken {
+		return err
+	}
+	waits := func(st *semaphoreState) bool {
+		return slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
+	}
+	err = c.o.await(ctx, s, c, sess, me.ID, func(st *semaphoreState) (bool, error) { return !waits(st), nil })
+	if err == nil {
+		return nil
+	}
+	left := false
+	_, _ = c.o.update(bounded(ctx), func(st *semaphoreState) error {
+		if !waits(st) {
+			return unchanged(nil)
+		}
+		left = true
+		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
+		return nil
+	})
+	if !left && !sess.isLost() {
+		return nil // it was let in all the same
+	}
+	return err
+}
+
+// Release adds n to the count.
+func (c *counter) Release(ctx context.Context, n int) error {
+	s := strand.Enter(ctx, strand.Op{Verb: "release", On: c, Write: true})
+	if n < 1 {
+		return fmt.Errorf("%v: Release of %d: it must be at least 1", c, n)
+	}
+	ctx = bounded(ctx)
+	_, me, err := c.o.claim(ctx, s, 0)
+	if err != nil {
+		return err
+	}
+	_, err = c.o.update(ctx, func(st *semaphoreState) error {
+		if c.bound && st.Free+n > st.Bound {
+			return unchanged(fmt.Errorf("%w: %v has %d of %d free, and %d were to be released", tristrand.ErrOverRelease, c, st.Free, st.Bound, n))
+		}
+		st.Free += n
+		if st.Has[me.Session] -= min(n, st.Has[me.Session]); st.Has[me.Session] == 0 {
+			delete(st.Has, me.Session)
+		}
+		st.pass()
+		return nil
+	})
+	return err
+}
+
+// State returns what the semaphore looks like.
+func (c *counter) State(ctx context.Context) (tristrand.SemaphoreState, error) {
+	st, err := c.o.read(bounded(ctx))
+	if err != nil {
+		return tristrand.SemaphoreState{}, err
+	}
+	return tristrand.SemaphoreState{Free: st.Free, Bound: st.Bound, Waiting: len(st.Queue)}, nil
+}
