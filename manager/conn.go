@@ -50,7 +50,6 @@ func (c *conn) run(ctx context.Context) error {
 	}
 	c.s.settled(c.raw)
 	c.r.Before = nil
-	c.r.SetSource(mpwire.Eager(c.net))
 	c.pid = peerPID(c.raw)
 	if err := c.net.SetDeadline(time.Time{}); err != nil {
 		return loud(err) // closed meanwhile

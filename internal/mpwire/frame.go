@@ -54,9 +54,6 @@ func NewReader(r io.Reader, size int) *Reader {
 	return &Reader{r: r, buf: make([]byte, max(size, 16))}
 }
 
-// SetSource has the reader read from r from now on.
-func (r *Reader) SetSource(from io.Reader) { r.r = from }
-
 // Buffered returns how many bytes have been read and not been taken.
 func (r *Reader) Buffered() int { return r.hi - r.lo }
 

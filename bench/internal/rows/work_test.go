@@ -74,9 +74,13 @@ func TestBoundsAreThoseThatAreAsked(t *testing.T) {
 		"fire-future/pond": "≤ 1.2", "result/bare-goroutine": "≤ 1.3", "result/python-executor": "≥ 20",
 		"lock/sync.Mutex": "≤ 2", "shm-lock/sync.Mutex": "≤ 2", "shm-lock/python-mp-lock": "≤ 0.35", "shm-hand/futex-ping-pong": "≤ 2", "lock-4deep/sync.Mutex": "≤ 3", "lock-8/sync.Mutex": "≥ 0.8",
 		"queue/channel": "≤ 1.5", "queue-2/channel": "≤ 1.5",
+		"manager-dict-py1/cpython": "≥ 0.7", "manager-dict-py8/cpython": "≥ 2", "manager-dict-py64/cpython": "≥ 2",
+		"manager-dict-py1-cpu/cpython": "≤ 0.4", "manager-create-py1-tcp/cpython": "≥ 30", "manager-dict-go64/cpython": "≥ 2.5",
+		"manager-lock-go64/cpython": "≥ 3", "manager-call/unix-echo": "≤ 1.5",
 		"run/xargs": "≥ 0.9", "run-grouped/xargs": "≥ 0.75", "run/parallel": "≥ 5", "run-grouped/parallel": "≥ 5",
 	}
-	own := map[string]measure.Bound{"startup": measure.AtMost(30), "memory-growth": measure.AtMost(1), "memory-left": measure.AtMost(256)}
+	own := map[string]measure.Bound{"startup": measure.AtMost(30), "memory-growth": measure.AtMost(1), "memory-left": measure.AtMost(256),
+		"manager-lock-fair": measure.AtMost(1.5), "manager-idle": measure.AtMost(16)}
 	allocs := map[string]float64{"fire/": 2, "result/bare": 4, "lock/sync": -1, "lock-4deep/": -1}
 	for _, row := range All(Options{MapJobs: 1000, Commands: 20}) {
 		if b, ok := want[row.Name]; ok && row.Bound.String() != b {
