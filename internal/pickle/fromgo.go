@@ -48,11 +48,8 @@ func fromGo(v reflect.Value, depth int) (any, error) {
 		return fromGo(v.Elem(), depth)
 	}
 	t := v.Type()
-	if t == bigType || t.PkgPath() == ownPackage || t.Kind() == reflect.Pointer && t.Elem().PkgPath() == ownPackage ||
-		t.Implements(reducerType) {
-		if t == bigType || t.Implements(reducerType) || t.Kind() != reflect.Struct {
-			return FromGo(v.Interface())
-		}
+	if own[t] || t.Implements(reducerType) {
+		return FromGo(v.Interface())
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -101,6 +98,14 @@ func fromGo(v reflect.Value, depth int) (any, error) {
 	default:
 		return nil, &WriteError{fmt.Sprintf("a Go %v", t)}
 	}
+}
+
+// own are the types that FromGo leaves as they are, or knows.
+var own = map[reflect.Type]bool{
+	bigType: true, reflect.TypeFor[Bytes](): true, reflect.TypeFor[Tuple](): true, reflect.TypeFor[Global](): true,
+	reflect.TypeFor[*List](): true, reflect.TypeFor[*Dict](): true, reflect.TypeFor[*Set](): true,
+	reflect.TypeFor[*FrozenSet](): true, reflect.TypeFor[*ByteArray](): true, reflect.TypeFor[*Range](): true,
+	reflect.TypeFor[*Slice](): true, reflect.TypeFor[*Object](): true,
 }
 
 var reducerType = reflect.TypeFor[Reducer]()

@@ -96,10 +96,7 @@ func Get[T any](v any) (T, error) {
 	return t, err
 }
 
-var (
-	bigType    = reflect.TypeFor[*big.Int]()
-	ownPackage = reflect.TypeFor[Bytes]().PkgPath()
-)
+var bigType = reflect.TypeFor[*big.Int]()
 
 // Into sets dst to v, as Get does.
 func Into(dst reflect.Value, v any) error {
