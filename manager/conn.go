@@ -147,10 +147,7 @@ func (c *conn) reply(kind string, v any) error {
 	if !ok {
 		b = new([]byte)
 	}
-	frame, err := pickle.Marshal(mpwire.Begin((*b)[:0]), pickle.Tuple{kind, v})
-	if err == nil && int64(len(frame)) > c.s.MaxMessageBytes && c.s.MaxMessageBytes > 0 {
-		err = &pickle.WriteError{What: fmt.Sprintf("an answer of %d bytes; the most is %d", len(frame), c.s.MaxMessageBytes)}
-	}
+	frame, err := pickle.MarshalMost(mpwire.Begin((*b)[:0]), pickle.Tuple{kind, v}, c.s.MaxMessageBytes)
 	if err != nil {
 		text := pickle.Tuple{unserializable, failure(err)}
 		if frame, err = pickle.Marshal(mpwire.Begin((*b)[:0]), text); err != nil {

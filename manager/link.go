@@ -69,16 +69,12 @@ func (w *linkWriter) add(v any) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	start := len(w.buf)
-	b, err := pickle.Marshal(mpwire.Begin(w.buf), v)
+	b, err := pickle.MarshalMost(mpwire.Begin(w.buf), v, w.most)
 	if err != nil {
 		w.buf = w.buf[:start]
 		return err
 	}
 	frame := mpwire.End(b, start)
-	if w.most > 0 && int64(len(frame)) > w.most {
-		w.buf = w.buf[:start]
-		return &pickle.WriteError{What: fmt.Sprintf("a message of %d bytes; the most is %d", len(frame), w.most)}
-	}
 	w.buf = b[:start+copy(b[start:], frame)] // close the gap before a short header
 	return w.err
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"unsafe"
 )
 
 // maxWalk bounds how deep values may nest that are written, compared or
@@ -22,16 +23,31 @@ func (e *WriteError) Error() string { return "cannot pickle " + e.What }
 
 // Marshal appends the pickle of v, protocol 4, to b. What v holds twice is
 // written once and referred to.
-func Marshal(b []byte, v any) ([]byte, error) {
+func Marshal(b []byte, v any) ([]byte, error) { return MarshalMost(b, v, 0) }
+
+// MarshalMost is Marshal that gives up with a *WriteError when the pickle becomes
+// longer than most bytes; 0 is no bound.
+func MarshalMost(b []byte, v any, most int64) ([]byte, error) {
 	e := encoder{b: append(b, opProto, 4)}
+	if most > 0 {
+		e.most = len(b) + int(min(most, math.MaxInt-int64(len(b))))
+	}
 	if err := e.write(v, 0); err != nil {
 		return nil, err
+	}
+	if e.most > 0 && len(e.b) > e.most {
+		return nil, e.tooLong()
 	}
 	return append(e.b, opStop), nil
 }
 
+func (e *encoder) tooLong() error {
+	return &WriteError{fmt.Sprintf("a message of more than %d bytes", e.most)}
+}
+
 type encoder struct {
 	b    []byte
+	most int    // of b; 0 is no bound
 	next uint32 // the next index of the memo
 	few  []memoed
 	many map[any]uint32
@@ -87,6 +103,9 @@ func (e *encoder) write(v any, depth int) error {
 	if depth > maxWalk {
 		return &SizeError{fmt.Sprintf("nested deeper than %d", maxWalk)}
 	}
+	if e.most > 0 && len(e.b) > e.most {
+		return e.tooLong()
+	}
 	switch v := v.(type) {
 	case nil:
 		e.b = append(e.b, opNone)
@@ -106,9 +125,9 @@ func (e *encoder) write(v any, depth int) error {
 		if !validText([]byte(v)) {
 			return &WriteError{"a string that is not UTF-8; bytes are of type Bytes"}
 		}
-		e.blob(v, opShortStr, opBinUnicode, opBinStr8)
+		e.once(v, true, opShortStr, opBinUnicode, opBinStr8)
 	case Bytes:
-		e.blob(string(v), opShortBytes, opBinBytes, opBinBytes8)
+		e.once(string(v), false, opShortBytes, opBinBytes, opBinBytes8)
 	case complex128:
 		return e.call(Global{"builtins", "complex"}, Tuple{real(v), imag(v)}, depth)
 	case Global:
@@ -290,6 +309,39 @@ func (e *encoder) object(o *Object, id any, depth int) error {
 		e.b = append(e.b, opBuild)
 	}
 	return nil
+}
+
+// The identities of texts and bytes that are long enough to be written once.
+type (
+	textID struct {
+		first *byte
+		n     int
+	}
+	bytesID struct {
+		first *byte
+		n     int
+	}
+)
+
+// longText is from where on a str or bytes is written once. A short one costs
+// little more than a reference.
+const longText = 32
+
+// once writes a str or bytes, or refers to it.
+func (e *encoder) once(s string, isText bool, op1, op4, op8 byte) {
+	if len(s) < longText {
+		e.blob(s, op1, op4, op8)
+		return
+	}
+	var id any = bytesID{unsafe.StringData(s), len(s)}
+	if isText {
+		id = textID{unsafe.StringData(s), len(s)}
+	}
+	if e.again(id) {
+		return
+	}
+	e.blob(s, op1, op4, op8)
+	e.memoize(id)
 }
 
 // blob writes a str or bytes, with the opcode for its length.

@@ -136,6 +136,30 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
+// TestSharedText: what is small because it refers to one long text many times
+// stays small when it is written again, and writing has a bound.
+func TestSharedText(t *testing.T) {
+	text := strings.Repeat("x", 1<<20)
+	shared := new(List)
+	for range 1000 {
+		shared.Items = append(shared.Items, text)
+	}
+	out, err := Marshal(nil, shared)
+	if err != nil || len(out) > 2<<20 {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+	v, err := Unmarshal(out, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Marshal(nil, v); err != nil || len(again) != len(out) {
+		t.Errorf("written again: %d bytes, %v", len(again), err)
+	}
+	if _, err := MarshalMost(nil, shared, 1000); err == nil {
+		t.Error("more than the bound was written")
+	}
+}
+
 // FuzzUnmarshal: whatever is read without an error can be written, and is the
 // same when it is read again.
 func FuzzUnmarshal(f *testing.F) {
