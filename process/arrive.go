@@ -19,6 +19,7 @@ type arrivals struct {
 	came   *sync.Cond
 	held   map[segment.Key]*segment.Segment
 	files  []segment.Key // those that came, some of which were taken
+	marked uint64        // the last mark that came
 	closed bool
 	heldUp func() bool // whether the peer is stopped; nil is never
 }
@@ -39,6 +40,14 @@ func newArrivals() *arrivals {
 // take acts on a note that brings something, or says that it is not needed any more.
 // It owns fd.
 func (a *arrivals) take(n note, fd int) error {
+	if n.Op == noteMark {
+		closeFD(fd)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.marked = n.Seq
+		a.came.Broadcast()
+		return nil
+	}
 	key, err := keyOf(n.Key)
 	if err != nil {
 		closeFD(fd)
@@ -119,22 +128,38 @@ func (a *arrivals) forget(key segment.Key) {
 	}
 }
 
-// await returns a segment, with a reference for the caller, or nil if it does not come
-// because the peer is gone, or within a time that only a faulty one needs: one that is
-// stopped has longer, and so has one whose peer, this process, was stopped.
-func (a *arrivals) await(key segment.Key) *segment.Segment {
+// await returns a segment, with a reference for the caller, or nil if it does not come.
+func (a *arrivals) await(key segment.Key) (s *segment.Segment) {
+	a.until(func() bool {
+		s = segment.Lookup(key)
+		return s != nil
+	})
+	return s
+}
+
+// reached waits until a mark, and so what was sent before it, has come, and returns
+// whether it has.
+func (a *arrivals) reached(mark uint64) bool {
+	return a.until(func() bool { return a.marked >= mark })
+}
+
+// until waits until ok is true, which is called with mu held. It returns false if that
+// does not happen because the peer is gone, or within a time that only a faulty one
+// needs: one that is stopped has longer, and so has one whose peer, this process, was
+// stopped.
+func (a *arrivals) until(ok func() bool) bool {
 	const step, steps = 500 * time.Millisecond, 20
-	if s := segment.Lookup(key); s != nil {
-		return s
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ok() {
+		return true
 	}
 	late := time.AfterFunc(step, a.signal)
 	defer late.Stop()
-	began, left := time.Now(), steps
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for {
-		if s := segment.Lookup(key); s != nil {
-			return s
+	for began, left := time.Now(), steps; !a.closed && left > 0; {
+		a.came.Wait()
+		if ok() {
+			return true
 		}
 		if time.Since(began) >= step {
 			if a.heldUp == nil || !a.heldUp() {
@@ -143,11 +168,8 @@ func (a *arrivals) await(key segment.Key) *segment.Segment {
 			began = time.Now()
 			late.Reset(step)
 		}
-		if a.closed || left == 0 {
-			return nil
-		}
-		a.came.Wait()
 	}
+	return false
 }
 
 // end says that nothing comes any more, so that nobody waits.

@@ -136,7 +136,10 @@ func (w *worker) give(it *item) bool {
 		return false
 	}
 	if err := w.out.load(&it.load); err != nil {
-		it.cause = err // it fails at the worker, which waits in vain
+		it.cause = fmt.Errorf("process: task %q: %w: %w", it.job.Task(), errUnsent, err) // it fails at the worker
+	}
+	if !it.load.extra.Empty() {
+		w.out.put(note{Op: noteMark, Seq: it.seq}, nil)
 	}
 	p.seq++
 	w.vacant &^= 1 << it.slot

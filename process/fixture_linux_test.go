@@ -111,13 +111,21 @@ func workersOf(pool string) (pids []int) {
 
 // alive reports whether a process is there, and no zombie.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	return len(f) > 0 && f[0] != "Z" && f[0] != "X"
+	state := stateOf(pid)
+	return state != 0 && state != 'Z' && state != 'X'
 }
+
+// stateOf returns the letter for what a process does, 0 if there is none.
+func stateOf(pid int) byte {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(f) > 0 {
+		return f[0][0]
+	}
+	return 0
+}
+
+// self is this process.
+var self = os.Getpid()
 
 func descriptors(pid int) int {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -206,15 +214,17 @@ var (
 	})
 
 	// hang says that it is there and then does not listen to its ctx.
-	hang = tristrand.Define("faults.hang", func(_ context.Context, l ledger) (int, error) {
-		if err := l.add(strconv.Itoa(os.Getpid())); err != nil {
-			return 0, err
-		}
-		for {
-			time.Sleep(time.Hour)
-		}
-	})
+	hang = tristrand.Define("faults.hang", func(_ context.Context, l ledger) (int, error) { return hangIn(l) })
 )
+
+func hangIn(l ledger) (int, error) {
+	if err := l.add(strconv.Itoa(os.Getpid())); err != nil {
+		return 0, err
+	}
+	for {
+		time.Sleep(time.Hour)
+	}
+}
 
 // busy takes time without sleeping for less than a timer can.
 func busy(d time.Duration) {

@@ -24,7 +24,7 @@ const (
 	flagMeta                // what travels with the job's ctx follows
 	flagError               // of a result: the body is a fault
 	flagPart                // of a result: more will come
-	flagExtra               // of a result: something goes beside it, which is kept until it is said to have come
+	flagExtra               // something goes beside it, and a mark after that; of a result it is kept until it is said to have come
 )
 
 // A jobFrame is one call of a task on its way to a worker.
@@ -112,7 +112,7 @@ type resultFrame struct {
 	slot  uint16
 	ran   time.Duration // how long the function took; at most 4 s is told
 	seq   uint64
-	extra uint64 // of a part: how many items it has
+	mark  uint64 // with flagExtra: the number of the mark
 	body  []byte
 }
 
@@ -123,7 +123,7 @@ func (f *resultFrame) write(b []byte) {
 	binary.LittleEndian.PutUint16(b[2:], f.slot)
 	binary.LittleEndian.PutUint32(b[4:], uint32(min(f.ran, math.MaxUint32)))
 	binary.LittleEndian.PutUint64(b[8:], f.seq)
-	binary.LittleEndian.PutUint64(b[16:], f.extra)
+	binary.LittleEndian.PutUint64(b[16:], f.mark)
 	copy(b[resultHead:], f.body)
 }
 
@@ -136,7 +136,7 @@ func readResult(b []byte) (f resultFrame, err error) {
 		slot:  binary.LittleEndian.Uint16(b[2:]),
 		ran:   time.Duration(binary.LittleEndian.Uint32(b[4:])),
 		seq:   binary.LittleEndian.Uint64(b[8:]),
-		extra: binary.LittleEndian.Uint64(b[16:]),
+		mark:  binary.LittleEndian.Uint64(b[16:]),
 		body:  b[resultHead:],
 	}, nil
 }

@@ -31,7 +31,7 @@ func TestFramesComeBack(t *testing.T) {
 			}
 		}
 	}
-	r := resultFrame{flags: flagError, slot: 9, ran: time.Second, seq: 5, extra: 6, body: []byte("x")}
+	r := resultFrame{flags: flagError, slot: 9, ran: time.Second, seq: 5, mark: 6, body: []byte("x")}
 	b := make([]byte, r.size())
 	r.write(b)
 	if got, err := readResult(b); err != nil || !reflect.DeepEqual(got, r) {

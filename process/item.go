@@ -111,6 +111,9 @@ func (l *load) pack(name string, v any) error {
 		if err := portable.Pack(name, v, &l.extra); err != nil {
 			return err
 		}
+		if !l.extra.Empty() && !shares() {
+			return errNoDescriptors
+		}
 	}
 	l.body = buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
 	if err := wire.Encode(l.body, v); err != nil {
@@ -210,6 +213,9 @@ func (it *item) frame(number uint32, first bool, left time.Duration) jobFrame {
 	}
 	if it.load.seg != nil {
 		f.flags |= flagSegment
+	}
+	if !it.load.extra.Empty() {
+		f.flags |= flagExtra
 	}
 	f.body = it.load.reference()
 	return f

@@ -21,6 +21,7 @@ const (
 	noteMemory             // worker: N bytes are resident
 	noteFrame              // either: Body is a frame, where there is no shared memory
 	noteTaken              // pool: the result in the segment was read
+	noteMark               // either: what goes beside the frame Seq has been sent before
 )
 
 // Why a job shall stop.

@@ -41,6 +41,9 @@ func (v *server) sendBody(r *resultFrame, l *load) {
 		v.mu.Lock()
 		v.kept = append(v.kept, l.extra)
 		v.mu.Unlock()
+		v.marks++
+		r.mark = v.marks
+		v.out.put(note{Op: noteMark, Seq: v.marks}, nil)
 		l.extra = parcel.Parcel{}
 	}
 	v.send(r)

@@ -41,6 +41,7 @@ type server struct {
 	known   map[uint32]string
 	buf     bytes.Buffer
 	scratch bytes.Buffer
+	marks   uint64
 	alone   int // goroutines, when no job has been run
 
 	stopping atomic.Bool // end when there is no job
@@ -129,7 +130,7 @@ func (v *server) orphaned() {
 
 func (v *server) act(n note, fd int) error {
 	switch n.Op {
-	case noteSegment, noteFile, noteForget:
+	case noteSegment, noteFile, noteForget, noteMark:
 		return v.came.take(n, fd)
 	case noteLane:
 		key, err := keyOf(n.Key)
@@ -436,6 +437,9 @@ func causeError(cause int, text string) error {
 
 // decode decodes the body of a job into in.
 func (v *server) decode(f *jobFrame, in any) error {
+	if f.flags&flagExtra != 0 {
+		v.came.reached(f.seq) // if it fails the decoder says what is missing
+	}
 	body, own := f.body, false
 	if f.flags&flagSegment != 0 {
 		key, n, err := readRef(f.body)

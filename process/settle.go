@@ -56,7 +56,7 @@ func (w *worker) result(b []byte) error {
 	predicted := p.predict(it, cause, err)
 	p.mu.Unlock()
 	switch {
-	case errors.Is(cause, tristrand.ErrTimeout):
+	case errors.Is(cause, tristrand.ErrTimeout), errors.Is(cause, errUnsent):
 		out, err = nil, cause
 	case it.parts != nil && errors.Is(err, tristrand.ErrGoexit):
 		out = it.parts // the input after those ended the goroutine
@@ -65,11 +65,17 @@ func (w *worker) result(b []byte) error {
 	return nil
 }
 
-var errLost = errors.New("the segment of its result has not come")
+var (
+	errLost   = errors.New("what goes beside its result has not come")
+	errUnsent = errors.New("what goes beside its input cannot be sent")
+)
 
 // outcome decodes what a worker says of a job.
 func (w *worker) outcome(it *item, f resultFrame) (out any, err error) {
 	j, body := it.job, f.body
+	if f.flags&flagExtra != 0 && !w.came.reached(f.mark) {
+		return nil, fmt.Errorf("process: task %q: %w", j.Task(), errLost)
+	}
 	if f.flags&flagSegment != 0 {
 		key, n, err := readRef(body)
 		if err != nil {

@@ -242,7 +242,7 @@ func (w *worker) hungUp() {
 
 func (w *worker) act(n note, fd int) error {
 	switch n.Op {
-	case noteSegment, noteFile, noteForget:
+	case noteSegment, noteFile, noteForget, noteMark:
 		return w.came.take(n, fd)
 	}
 	closeFD(fd)
