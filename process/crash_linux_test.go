@@ -33,15 +33,20 @@ var ways = map[string]func(ctx context.Context){
 		if err != nil {
 			panic(err)
 		}
-		*(*int)(unsafe.Pointer(&b[0])) = 1 //nolint:govet // a fault is wanted
+		*(*int)(unsafe.Pointer(&b[0])) = 1
 	},
-	"stack overflow": func(context.Context) { overflow(1) },
+	"stack overflow": func(context.Context) { fmt.Fprintln(os.Stderr, overflow(1)) },
 	"map":            func(context.Context) { writeTogether() },
 	"memory":         func(ctx context.Context) { grow(ctx) },
 }
 
 //go:noinline
-func overflow(n int) int { return n + overflow(n+1) }
+func overflow(n int) int {
+	if n < 0 { // not before the stack is full
+		return n
+	}
+	return n + overflow(n+1)
+}
 
 // writeTogether writes to a map from two goroutines until the runtime sees it.
 func writeTogether() {
@@ -263,9 +268,11 @@ var shout = tristrand.Define("faults.shout", func(_ context.Context, n int) (int
 			return 0, err
 		}
 	}
-	_, err := os.Stderr.WriteString("the end, without a newline")
+	if _, err := os.Stderr.WriteString("the end, without a newline"); err != nil {
+		return 0, err
+	}
 	os.Exit(3)
-	return 0, err
+	return 0, nil
 })
 
 // What has left its worker's group and holds its stderr does not hold up the news of

@@ -8,6 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	program()
 	process.Init()
 	os.Exit(m.Run())
 }
