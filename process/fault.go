@@ -119,6 +119,19 @@ func faultOf(err error) (f *fault) {
 	return f
 }
 
+// shrink makes the fault fit into a note.
+func (f *fault) shrink() {
+	f.Text = clip(f.Text)
+	var buf bytes.Buffer
+	if wire.Encode(&buf, f) != nil || buf.Len() > maxNote-1024 {
+		text := f.Text
+		if text == "" && f.Panic != nil {
+			text = f.Panic.err().Error()
+		}
+		*f = fault{Text: clip(text), Type: f.Type, Is: f.Is, Permanent: f.Permanent}
+	}
+}
+
 // err returns the error again.
 func (f *fault) err() error {
 	if f.Panic != nil && f.Text == "" {

@@ -25,6 +25,7 @@ type Process struct {
 	post   post
 	out    outbox
 	came   *arrivals
+	in     load                  // the task's input
 	cause  atomic.Pointer[error] // why it was told to stop
 	said   atomic.Pointer[note]  // how the task ended, if the process said so
 	stop   func() bool           // of the watch on ctx
@@ -109,10 +110,21 @@ func Start(ctx context.Context, task tristrand.Bound, opts ...Option) (*Process,
 	if o.grace == 0 {
 		o.grace = defaultJobGrace
 	}
-	var in load
-	defer in.drop()
+	p := &Process{name: o.spec.Name, daemon: o.daemon, grace: o.grace, came: newArrivals()}
+	if err := p.start(ctx, task, &o); err != nil {
+		p.in.drop()
+		return nil, err
+	}
+	list(p)
+	p.stop = context.AfterFunc(ctx, func() { p.tell(ctxError(ctx)) })
+	go p.live() // ends with the process, which Join waits for
+	return p, nil
+}
+
+func (p *Process) start(ctx context.Context, task tristrand.Bound, o *options) error {
+	in := &p.in
 	if err := in.pack("input", task.Input()); err != nil {
-		return nil, fmt.Errorf("process: task %q: %w", task.Task(), err)
+		return fmt.Errorf("process: task %q: %w", task.Task(), err)
 	}
 	cfg := &config{
 		Name: o.spec.Name, Kind: kindProcess, Task: task.Task(),
@@ -122,17 +134,13 @@ func Start(ctx context.Context, task tristrand.Bound, opts ...Option) (*Process,
 		cfg.Left = max(time.Until(d), 1)
 	}
 	if err := in.packMeta(ctx, nil); err != nil {
-		return nil, fmt.Errorf("process: task %q: what travels with its ctx: %w", task.Task(), err)
+		return fmt.Errorf("process: task %q: what travels with its ctx: %w", task.Task(), err)
 	}
 	cfg.Meta = in.meta
-	p := &Process{name: o.spec.Name, daemon: o.daemon, grace: o.grace, came: newArrivals()}
-	if err := p.launch(ctx, &o, cfg, &in); err != nil {
-		return nil, fmt.Errorf("process: cannot start %s: %w", p.name, err)
+	if err := p.launch(ctx, o, cfg, in); err != nil {
+		return fmt.Errorf("process: cannot start %s: %w", p.name, err)
 	}
-	list(p)
-	p.stop = context.AfterFunc(ctx, func() { p.tell(ctxError(ctx)) })
-	go p.live() // ends with the process, which Join waits for
-	return p, nil
+	return nil
 }
 
 func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load) error {
@@ -152,6 +160,7 @@ func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load)
 		_ = p.post.Close()
 		return err
 	}
+	in.extra.CloseFiles() // so that theirs is the only one, and its end is seen
 	p.tasks.Go(p.out.send)
 	p.tasks.Go(p.readNotes)
 	return nil
@@ -181,6 +190,7 @@ func (p *Process) live() {
 	_ = p.post.Close()
 	p.tasks.Wait()
 	p.came.close()
+	p.in.drop()
 	exit := p.child.Exit()
 	shm.ProcessDied(exit.PID)
 	err := p.verdict(exit)

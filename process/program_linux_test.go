@@ -57,7 +57,7 @@ type running struct {
 func run(t *testing.T, name string) *running {
 	t.Helper()
 	r := &running{Cmd: exec.Command(os.Args[0])}
-	r.Env = append(os.Environ(), programKey+"="+name)
+	r.Env = append(os.Environ(), programKey+"="+name, "GORACE=atexit_sleep_ms=0")
 	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r.Stderr = &r.stderr
 	out, err := r.StdoutPipe()

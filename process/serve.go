@@ -212,6 +212,7 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 	hello := note{Op: noteHello}
 	defer func() {
 		if hello.Fault != nil {
+			hello.Fault.shrink()
 			v.status = 1
 			if hello.Fault.Panic != nil {
 				v.status = 2

@@ -95,6 +95,14 @@ func (p *Parcel) Abandon() error {
 	return p.Close()
 }
 
+// CloseFiles gives up the files, after they were sent.
+func (p *Parcel) CloseFiles() {
+	for _, f := range p.files {
+		_ = f.File.Close() // a duplicate
+	}
+	p.files = nil
+}
+
 // Close gives up what the parcel holds and leaves it empty, after it was sent.
 func (p *Parcel) Close() error {
 	for _, s := range p.segments {
