@@ -23,10 +23,12 @@ import (
 	"github.com/tristrand/tristrand/bench/internal/measure"
 	"github.com/tristrand/tristrand/bench/internal/report"
 	"github.com/tristrand/tristrand/bench/internal/rows"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/thread"
 )
 
 func main() {
+	process.Init()
 	if err := thread.Main(run); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

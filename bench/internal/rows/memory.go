@@ -85,6 +85,9 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 	if strings.HasPrefix(args[0], "manager-") {
 		return managerChild(ctx, w, args[0], args[1])
 	}
+	if strings.HasPrefix(args[0], "serve-") {
+		return serveChild(ctx, w, args[0])
+	}
 	if strings.HasPrefix(args[0], "hand-") {
 		return handChild(ctx, w, args[0])
 	}

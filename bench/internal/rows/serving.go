@@ -1,0 +1,404 @@
+package rows
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // serving.py
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tristrand/tristrand/bench/internal/measure"
+)
+
+//go:embed serving.py
+var servingScript string
+
+// serving compares servers. Each is a process of its own, as is the load, which is
+// here: 64 bytes there and back.
+func serving(o Options) []measure.Row {
+	var all []measure.Row
+	bare, ours := servedBy(o, "bare-net", "serve-bare"), servedBy(o, "threads", "serve-thread")
+	for _, conns := range []int{64, 500} {
+		name := fmt.Sprintf("serve-echo-%d", conns)
+		row := measure.Row{Name: name, What: fmt.Sprintf("64 B there and back on %d connections, thread model", conns), Ours: ours.echo(conns), Bound: measure.AtLeast(0.95)}
+		all = append(all, against(row, bare.echo(conns))...)
+		row.Name, row.What, row.Ours, row.Bound = name+"-cpu", row.What+": the server's processor time", ours.cpu(conns), measure.AtMost(0.4)
+		all = append(all, against(row, servedByPython("threading").cpu(conns))...)
+		row.Bound = measure.Bound{}
+		all = append(all, against(row, bare.cpu(conns))...)
+	}
+	once := measure.Row{Name: "serve-once", What: "connections opened, answered once and closed, warm worker processes", Bound: measure.AtLeast(10)}
+	once.Ours = servedBy(o, "processes", "serve-process").once()
+	all = append(all, against(once, servedByPython("forking").once(), socat("head -c 64").once())...)
+	once.Bound = measure.AtLeast(0.65)
+	all = append(all, against(once, bare.once())...)
+	once.What, once.Ours, once.Bound = "the same, thread model", ours.once(), measure.Bound{}
+	once.Name = "serve-once-thread"
+	all = append(all, against(once, bare.once())...)
+
+	fresh := measure.Row{Name: "serve-fresh", What: "the same, a fresh process for each", Ours: servedBy(o, "fresh", "serve-fresh").once(), Bound: measure.AtLeast(0.45)}
+	all = append(all, against(fresh, servedByPython("forking").once())...)
+	fresh.Bound = measure.AtLeast(0.85)
+	all = append(all, against(fresh, servedBy(o, "bare-exec", "serve-exec").once())...)
+	first := measure.Row{Name: "serve-first-byte", What: "one connection at a time, far from saturation, a fresh process for each: until the answer", Ours: servedBy(o, "fresh", "serve-fresh").first(), Bound: measure.AtMost(0.3)}
+	all = append(all, against(first, servedByPython("forking").first())...)
+
+	program := measure.Row{Name: "serve-program", What: "connections answered by head -c 64, a process for each", Ours: command(o, "head", "-c", "64").once()}
+	all = append(all, against(program, tcpserver("head", "-c", "64").once(), socat("head -c 64").once())...)
+
+	idle := measure.Row{Name: "serve-idle", What: "memory of an idle connection, thread model", Unit: measure.Bytes, Ours: ours.idle(), Bound: measure.AtMost(1.2)}
+	return append(all, against(idle, bare.idle())...)
+}
+
+// A side is a server to be measured.
+type side struct {
+	name  string
+	start func(ctx context.Context, work string) (*program, error)
+}
+
+// servedBy is this program as a server.
+func servedBy(o Options, name, child string) side {
+	return side{name, func(ctx context.Context, work string) (*program, error) {
+		if o.Self == "" {
+			return nil, errNoSelf
+		}
+		word, one := strings.CutSuffix(child, "-1")
+		word += "-" + work
+		if one {
+			word += "-1"
+		}
+		return startProgram(ctx, o.Self, "-child", word, "0")
+	}}
+}
+
+func servedByPython(kind string) side {
+	return side{kind, func(ctx context.Context, work string) (*program, error) {
+		if kind == "gevent" && exec.CommandContext(ctx, "python3", "-c", "import gevent").Run() != nil {
+			return nil, measure.MissingError("gevent is not installed")
+		}
+		return startPython(ctx, servingScript, kind, work)
+	}}
+}
+
+// shell is a server that cannot say its address: it is told one that was free, and
+// asked until it answers.
+func shell(name string, args func(port int) []string) side {
+	return side{name, func(ctx context.Context, _ string) (*program, error) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		words := args(port)
+		path, err := exec.LookPath(words[0])
+		if err != nil {
+			return nil, measure.MissingError(words[0] + " is not installed")
+		}
+		p := &program{cmd: exec.CommandContext(ctx, path, words[1:]...), first: fmt.Sprintf("127.0.0.1:%d", port)}
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := p.cmd.Start(); err != nil {
+			return nil, err
+		}
+		for range 200 {
+			c, err := net.Dial("tcp", p.first)
+			if err == nil {
+				return p, c.Close()
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil, errors.Join(errors.New(name+" does not listen"), p.kill())
+	}}
+}
+
+func socat(command string) side {
+	return shell("socat", func(port int) []string {
+		return []string{"socat", fmt.Sprintf("TCP-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork,backlog=1024,max-children=200", port), "EXEC:" + command}
+	})
+}
+
+func tcpserver(command ...string) side {
+	return shell("tcpserver", func(port int) []string {
+		return append([]string{"tcpserver", "-q", "-H", "-R", "-l", "0", "-c", "200", "-b", "1024", "127.0.0.1", fmt.Sprint(port)}, command...)
+	})
+}
+
+// command is "tristrand serve".
+func command(o Options, words ...string) side {
+	build := builder(o)
+	return side{"tristrand", func(ctx context.Context, work string) (*program, error) {
+		path, err := build(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return shell("tristrand", func(port int) []string {
+			return append([]string{path, "serve", "-q", fmt.Sprintf("127.0.0.1:%d", port), "--"}, words...)
+		}).start(ctx, work)
+	}}
+}
+
+// stop ends a server at once, with what it has started.
+func (p *program) stop() error {
+	if p.cmd.SysProcAttr != nil && p.cmd.SysProcAttr.Setpgid {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	}
+	return p.kill()
+}
+
+// echo measures requests on connections that stay open.
+func (s side) echo(conns int) measure.Impl {
+	return s.loaded(conns, func(_ *program, l *load, n int) (float64, error) { return measure.Time(l.echo)(n) })
+}
+
+// cpu is echo that measures the processor time of the server.
+func (s side) cpu(conns int) measure.Impl {
+	return s.loaded(conns, func(p *program, l *load, n int) (float64, error) {
+		before, err := cpuTime(p.cmd.Process.Pid)
+		if err != nil {
+			return 0, measure.MissingError(err.Error())
+		}
+		if err := l.echo(n); err != nil {
+			return 0, err
+		}
+		after, err := cpuTime(p.cmd.Process.Pid)
+		return float64(after - before), err
+	})
+}
+
+// p99 measures how long the slowest of a hundred requests takes.
+func (s side) p99(conns int) measure.Impl {
+	i := s.loaded(conns, func(_ *program, l *load, n int) (float64, error) {
+		l.times = make([]int64, 0, n+len(l.conns))
+		err := l.echo(n)
+		slices.Sort(l.times)
+		return float64(l.times[len(l.times)*99/100]), err
+	})
+	i.N = 20_000
+	return i
+}
+
+func (s side) loaded(conns int, run func(p *program, l *load, n int) (float64, error)) measure.Impl {
+	return measure.Impl{Name: s.name, Open: func(ctx context.Context) (measure.Trial, error) {
+		p, err := s.start(ctx, "echo")
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		l, err := newLoad(p.first, conns)
+		if err != nil {
+			return measure.Trial{}, errors.Join(err, p.stop())
+		}
+		return measure.Trial{
+			Run:   func(n int) (float64, error) { return run(p, l, n) },
+			Close: func() error { l.close(); return p.stop() },
+		}, nil
+	}}
+}
+
+// once measures connections: 64 at a time are opened, asked once and closed.
+func (s side) once() measure.Impl {
+	return s.answered(func(address string, n int) (float64, error) {
+		return measure.Time(func(n int) error { return clients(address, min(64, n), n) })(n)
+	})
+}
+
+// first measures single connections with pauses, until the answer.
+func (s side) first() measure.Impl {
+	i := s.answered(func(address string, n int) (float64, error) {
+		total := time.Duration(0)
+		for range n {
+			time.Sleep(20 * time.Millisecond)
+			begin := time.Now()
+			if err := clients(address, 1, 1); err != nil {
+				return 0, err
+			}
+			total += time.Since(begin)
+		}
+		return float64(total), nil
+	})
+	i.N = 25
+	return i
+}
+
+func (s side) answered(run func(address string, n int) (float64, error)) measure.Impl {
+	return measure.Impl{Name: s.name, Open: func(ctx context.Context) (measure.Trial, error) {
+		p, err := s.start(ctx, "once")
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		return measure.Trial{Run: func(n int) (float64, error) { return run(p.first, n) }, Close: p.stop}, nil
+	}}
+}
+
+// idle measures the server's memory for a connection on which one request was
+// answered.
+func (s side) idle() measure.Impl {
+	return measure.Impl{Name: s.name, N: 1, Open: func(ctx context.Context) (measure.Trial, error) {
+		p, err := s.start(ctx, "echo")
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		var l *load
+		return measure.Trial{
+			Run: func(int) (float64, error) {
+				before, err := residentOf(p.cmd.Process.Pid)
+				if err != nil {
+					return 0, measure.MissingError(err.Error())
+				}
+				n := idleConns()
+				if l, err = newLoad(p.first, n); err != nil {
+					return 0, err
+				}
+				after, err := residentOf(p.cmd.Process.Pid)
+				return float64(after-before) / float64(n), err
+			},
+			Close: func() error {
+				if l != nil {
+					l.close()
+				}
+				return p.stop()
+			},
+		}, nil
+	}}
+}
+
+func idleConns() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 22_000 {
+		return 20_000
+	}
+	return max(100, int(limit.Cur)-2000)
+}
+
+const requestBytes = 64
+
+// A load is clients with connections that stay open.
+type load struct {
+	conns []net.Conn
+	times []int64 // of the requests, if there is room
+	mu    sync.Mutex
+}
+
+// newLoad opens connections from many addresses, and has each answered once.
+func newLoad(address string, n int) (*load, error) {
+	l := &load{}
+	for i := range n {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%200))}}
+		c, err := d.Dial("tcp", address)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.conns = append(l.conns, c)
+	}
+	return l, l.echo(n)
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// echo sends n requests and checks the answers.
+func (l *load) echo(n int) error {
+	var left atomic.Int64
+	left.Store(int64(n))
+	errs := make(chan error, len(l.conns))
+	for i, c := range l.conns {
+		go func() { errs <- l.one(c, byte(i), &left) }()
+	}
+	var all error
+	for range l.conns {
+		if err := <-errs; err != nil {
+			all = err
+		}
+	}
+	return all
+}
+
+func (l *load) one(c net.Conn, seed byte, left *atomic.Int64) error {
+	out, in := bytes.Repeat([]byte{seed}, requestBytes), make([]byte, requestBytes)
+	var times []int64
+	timed := cap(l.times) > 0
+	for left.Add(-1) >= 0 {
+		begin := time.Now()
+		if _, err := c.Write(out); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(c, in); err != nil {
+			return err
+		}
+		if timed {
+			times = append(times, int64(time.Since(begin)))
+		}
+		if !bytes.Equal(in, out) {
+			return wrong(in[0], seed)
+		}
+	}
+	if timed {
+		l.mu.Lock()
+		l.times = append(l.times, times...)
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+// clients has n connections opened, asked once and closed, some at a time.
+func clients(address string, atOnce, n int) error {
+	var left atomic.Int64
+	left.Store(int64(n))
+	errs := make(chan error, atOnce)
+	for i := range atOnce {
+		go func() {
+			for left.Add(-1) >= 0 {
+				if err := client(address, byte(i)); err != nil {
+					left.Store(math.MinInt32)
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	var all error
+	for range atOnce {
+		if err := <-errs; err != nil {
+			all = err
+		}
+	}
+	return all
+}
+
+func client(address string, seed byte) error {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1+seed%200)}}
+	c, err := d.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.(*net.TCPConn).SetLinger(0) // no port in TIME_WAIT here: there are only so many
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	out, in := bytes.Repeat([]byte{seed}, requestBytes), make([]byte, requestBytes)
+	if _, err := c.Write(out); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(c, in); err != nil {
+		return err
+	}
+	if !bytes.Equal(in, out) {
+		return wrong(in[0], seed)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package rows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/tristrand/tristrand/server"
+)
+
+// What the servers do: send back what comes, again and again or once. The buffer is
+// what a handler on bare net has.
+var (
+	echoHandler = server.Handle("bench.echo", func(_ context.Context, c *server.Conn) error { return echoOn(c, false) })
+	onceHandler = server.Handle("bench.once", func(_ context.Context, c *server.Conn) error { return echoOn(c, true) })
+)
+
+const serveBufferBytes = 512
+
+func echoOn(c net.Conn, once bool) error {
+	var buf [serveBufferBytes]byte
+	for {
+		n, err := c.Read(buf[:])
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write(buf[:n]); err != nil || once {
+			return err
+		}
+	}
+}
+
+// models are the sides that this library serves.
+var models = map[string]server.Model{
+	"thread":  server.Threads{},
+	"process": server.Processes{},
+	"fresh":   server.Processes{PerConnection: true, Workers: 8},
+}
+
+// serveChild is a server in a process of its own, which says its address. The side
+// is serve-MODEL-WORK, with -1 behind it for one processor.
+func serveChild(ctx context.Context, w io.Writer, side string) error {
+	side, one := strings.CutSuffix(strings.TrimPrefix(side, "serve-"), "-1")
+	if one {
+		runtime.GOMAXPROCS(1)
+	}
+	model, work, _ := strings.Cut(side, "-")
+	once := work == "once"
+	switch model {
+	case "exec":
+		return bareServe(w, func(c *net.TCPConn) error { return execOn(c) })
+	case "answer":
+		c, err := net.FileConn(os.NewFile(3, "connection"))
+		if err != nil {
+			return err
+		}
+		return echoOn(c, true)
+	case "bare":
+		return bareServe(w, func(c *net.TCPConn) error { return echoOn(c, once) })
+	}
+	m, ok := models[model]
+	if !ok {
+		return fmt.Errorf("-child serve-%s: there is no such side", side)
+	}
+	s := &server.Server{Addr: "127.0.0.1:0", Model: m, Handler: echoHandler}
+	if once {
+		s.Handler = onceHandler
+	}
+	if err := s.Listen(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(w, s.ListenAddr())
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { // the end of its input is its end
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return s.Serve(ctx)
+}
+
+// bareServe is a goroutine for each connection on package net.
+func bareServe(w io.Writer, handle func(c *net.TCPConn) error) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(w, l.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = l.Close()
+	}()
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go func() {
+			_ = handle(c.(*net.TCPConn))
+			_ = c.Close()
+		}()
+	}
+}
+
+// execOn has a new process of this binary answer: what a process for each
+// connection costs at least.
+func execOn(c *net.TCPConn) error {
+	f, err := c.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, "-child", "serve-answer", "0")
+	cmd.ExtraFiles = []*os.File{f}
+	return cmd.Run()
+}
