@@ -11,9 +11,9 @@ import (
 // only when it would be early, or late by more than an eighth of the time-out:
 // a busy connection sets it seldom.
 type clock struct {
-	read  time.Time // as it is set; only the reader knows it
-	write time.Time
-	bound time.Time // of the message that is being read
+	read  int64 // as it is set, in unix nanoseconds; only the reader knows it
+	write int64
+	bound int64 // of the message that is being read
 
 	userRead, userWrite atomic.Int64 // set by SetDeadline and the like, unix nanoseconds
 	stale               atomic.Bool  // what read and write say is no longer so
@@ -64,13 +64,13 @@ func (k *clock) armFirst(c *Conn) error {
 		return nil
 	}
 	now := time.Now()
-	return k.arm(c, now.Add(d), now.Add(d+d/8))
+	return k.arm(c, now.Add(d).UnixNano(), now.Add(d+d/8).UnixNano())
 }
 
 // begin starts the time for the rest of a message.
 func (k *clock) begin(c *Conn) {
 	if d := c.core.conf.ReadTimeout; d > 0 {
-		k.bound = time.Now().Add(d)
+		k.bound = time.Now().Add(d).UnixNano()
 	}
 }
 
@@ -86,17 +86,16 @@ func (k *clock) armRest(c *Conn) error {
 }
 
 // arm sets the deadline unless it is between least and most already.
-func (k *clock) arm(c *Conn, least, most time.Time) error {
+func (k *clock) arm(c *Conn, least, most int64) error {
 	user := k.userRead.Load()
-	if user != 0 && user < most.UnixNano() {
-		least = time.Unix(0, user)
-		most = least
+	if user != 0 && user < most {
+		least, most = user, user
 	}
-	if !k.stale.Swap(false) && c.level.Load() == levelOpen && !k.read.Before(least) && !k.read.After(most) {
+	if !k.stale.Swap(false) && c.level.Load() == levelOpen && k.read >= least && k.read <= most {
 		return nil
 	}
 	k.read = most
-	if err := c.sock.SetReadDeadline(most); err != nil {
+	if err := c.sock.SetReadDeadline(time.Unix(0, most)); err != nil {
 		return err
 	}
 	// Whoever raised the level set a deadline, before this one or after it.
@@ -116,7 +115,7 @@ func (c *Conn) readFailed(err error, first bool) error {
 		return err
 	}
 	k, conf, now := &c.clock, &c.core.conf, time.Now()
-	k.read = time.Time{}
+	k.read = 0
 	user := k.userRead.Load()
 	if user != 0 && user <= now.UnixNano() {
 		return err
@@ -125,7 +124,7 @@ func (c *Conn) readFailed(err error, first bool) error {
 		return c.drained()
 	}
 	if !first {
-		if conf.ReadTimeout > 0 && !now.Before(k.bound) {
+		if conf.ReadTimeout > 0 && now.UnixNano() >= k.bound {
 			return ErrReadTimeout
 		}
 		return c.rearm(user)

@@ -20,6 +20,9 @@ import (
 type core struct {
 	conf    conf
 	handler Handler
+	simple  HandlerFunc   // the handler, if it is only a function
+	greets  bool          // there may be something before the handler
+	quick   bool          // reads have no time-out
 	tls     *certificates // nil: no TLS
 	onError func(ctx context.Context, remote net.Addr, err error)
 
@@ -35,6 +38,14 @@ type core struct {
 	byAddr map[netip.Addr]int
 	level  int32
 	idle   chan struct{} // closed when none is left; nil while nobody waits
+}
+
+// prepare works out what is the same for all connections.
+func (k *core) prepare() *core {
+	k.simple = simple(k.handler)
+	k.greets = k.tls != nil || len(k.conf.Proxy) > 0
+	k.quick = k.conf.first() <= 0
+	return k
 }
 
 // conf is what of a Server's settings a connection needs. It crosses to workers.

@@ -133,19 +133,24 @@ func handle(ctx context.Context, h Handler, c *Conn) (err error) {
 	return guarded(ctx, c, func(ctx context.Context, c *Conn) error { return f.Finish(ctx, c, err) })
 }
 
-// guarded calls fn and makes an error of its panic. A Goexit goes on through it,
-// having left ErrGoexit in c.
+// guarded calls fn and makes an error of its panic. A Goexit goes on through it.
 func guarded(ctx context.Context, c *Conn, fn func(context.Context, *Conn) error) (err error) {
-	c.exited = true
 	defer func() {
 		if v := recover(); v != nil {
-			c.exited = false
-			err = &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: "connection of " + c.String()}
+			err = panicked(c, v)
 		}
 	}()
-	err = fn(ctx, c)
-	c.exited = false
-	return err
+	return fn(ctx, c)
+}
+
+func panicked(c *Conn, v any) error {
+	return &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: "connection of " + c.String()}
+}
+
+// simple returns the function that a handler is, nil if there is more to it.
+func simple(h Handler) HandlerFunc {
+	f, _ := plain(h).(HandlerFunc)
+	return f
 }
 
 // An ending says how a connection ended, for the counters and the report.

@@ -39,17 +39,16 @@ type reading struct {
 // Read reads what has come, at least one byte. The wait for it is bounded by
 // IdleTimeout.
 func (c *Conn) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	for {
+	for len(p) > 0 {
 		if len(c.reading.buf) > 0 {
 			n := copy(p, c.reading.buf)
 			c.took(n)
 			return n, nil
 		}
-		if err := c.clock.armFirst(c); err != nil {
-			return 0, err
+		if !c.core.quick || c.level.Load() != levelOpen {
+			if err := c.clock.armFirst(c); err != nil {
+				return 0, err
+			}
 		}
 		n, err := c.conn.Read(p)
 		if n > 0 {
@@ -64,6 +63,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	return 0, nil
 }
 
 // took takes n bytes from the buffer, and gives it back when it is empty.

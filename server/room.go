@@ -48,6 +48,7 @@ func newRoom(ctx context.Context, s *Server) (*room, error) {
 		}
 		r.core.tls = certs
 	}
+	r.core.prepare()
 	var err error
 	if r.sources, err = s.open(ctx); err != nil {
 		return nil, err

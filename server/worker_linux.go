@@ -109,6 +109,7 @@ func (w *worker) set(p []byte) error {
 		copy(files.Tickets[:], s.Tickets)
 		w.core.tls, err = newCertificates(nil, files, func(err error) { w.report(context.Background(), nil, err) })
 	}
+	w.core.prepare()
 	return err
 }
 

@@ -21,8 +21,19 @@ const (
 // wait, for WriteTimeout at most. Each Write to the sender of a datagram is one
 // datagram.
 func (c *Conn) Write(p []byte) (int, error) {
-	conf := &c.core.conf
-	if conf.WriteTimeout <= 0 || len(p) <= writePieceBytes || c.datagram() {
+	if c.core.conf.WriteTimeout <= 0 { // the short way, which takes little stack
+		n, err := c.conn.Write(p)
+		c.wrote(int64(n))
+		if err != nil {
+			err = c.writeFailed(err)
+		}
+		return n, err
+	}
+	return c.writePieces(p)
+}
+
+func (c *Conn) writePieces(p []byte) (int, error) {
+	if len(p) <= writePieceBytes || c.datagram() {
 		return c.writePiece(p)
 	}
 	total := 0
@@ -51,7 +62,7 @@ func (c *Conn) writePiece(p []byte) (int, error) {
 
 func (c *Conn) wrote(n int64) {
 	c.writtenBytes.Add(uint64(n))
-	if n > 0 && c.core.conf.first() > 0 {
+	if n > 0 && !c.core.quick {
 		c.clock.lastWrite.Store(time.Now().UnixNano())
 	}
 }
@@ -63,16 +74,15 @@ func (k *clock) armWrite(c *Conn) error {
 		return nil
 	}
 	now := time.Now()
-	least, most := now.Add(d), now.Add(d+d/8)
-	if user := k.userWrite.Load(); user != 0 && user < most.UnixNano() {
-		least = time.Unix(0, user)
-		most = least
+	least, most := now.Add(d).UnixNano(), now.Add(d+d/8).UnixNano()
+	if user := k.userWrite.Load(); user != 0 && user < most {
+		least, most = user, user
 	}
-	if !k.write.Before(least) && !k.write.After(most) {
+	if k.write >= least && k.write <= most {
 		return nil
 	}
 	k.write = most
-	return c.conn.SetWriteDeadline(most)
+	return c.conn.SetWriteDeadline(time.Unix(0, most))
 }
 
 // writeFailed says what a failed write means for the handler.

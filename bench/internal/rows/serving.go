@@ -56,8 +56,10 @@ func serving(o Options) []measure.Row {
 	program := measure.Row{Name: "serve-program", What: "connections answered by head -c 64, a process for each", Ours: command(o, "head", "-c", "64").once()}
 	all = append(all, against(program, tcpserver("head", "-c", "64").once(), socat("head -c 64").once())...)
 
-	idle := measure.Row{Name: "serve-idle", What: "memory of an idle connection, thread model", Unit: measure.Bytes, Ours: ours.idle(), Bound: measure.AtMost(1.2)}
-	return append(all, against(idle, bare.idle())...)
+	idle := measure.Row{Name: "serve-idle", What: "memory of an idle connection, thread model", Unit: measure.Bytes, Ours: ours.idle("echo"), Bound: measure.AtMost(1.2)}
+	all = append(all, against(idle, bare.idle("echo"))...)
+	idle.Name, idle.What, idle.Ours = "serve-idle-lines", "the same, of a handler that reads lines", ours.idle("lines")
+	return append(all, against(idle, bare.idle("lines"))...)
 }
 
 // A side is a server to be measured.
@@ -241,9 +243,9 @@ func (s side) answered(run func(address string, n int) (float64, error)) measure
 
 // idle measures the server's memory for a connection on which one request was
 // answered.
-func (s side) idle() measure.Impl {
+func (s side) idle(work string) measure.Impl {
 	return measure.Impl{Name: s.name, N: 1, Open: func(ctx context.Context) (measure.Trial, error) {
-		p, err := s.start(ctx, "echo")
+		p, err := s.start(ctx, work)
 		if err != nil {
 			return measure.Trial{}, err
 		}
@@ -280,6 +282,13 @@ func idleConns() int {
 }
 
 const requestBytes = 64
+
+// request is a line too.
+func request(seed byte) []byte {
+	b := bytes.Repeat([]byte{'a' + seed%26}, requestBytes)
+	b[requestBytes-1] = '\n'
+	return b
+}
 
 // A load is clients with connections that stay open.
 type load struct {
@@ -327,7 +336,7 @@ func (l *load) echo(n int) error {
 }
 
 func (l *load) one(c net.Conn, seed byte, left *atomic.Int64) error {
-	out, in := bytes.Repeat([]byte{seed}, requestBytes), make([]byte, requestBytes)
+	out, in := request(seed), make([]byte, requestBytes)
 	var times []int64
 	timed := cap(l.times) > 0
 	for left.Add(-1) >= 0 {
@@ -390,7 +399,7 @@ func client(address string, seed byte) error {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return err
 	}
-	out, in := bytes.Repeat([]byte{seed}, requestBytes), make([]byte, requestBytes)
+	out, in := request(seed), make([]byte, requestBytes)
 	if _, err := c.Write(out); err != nil {
 		return err
 	}

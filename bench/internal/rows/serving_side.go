@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,11 +18,22 @@ import (
 // What the servers do: send back what comes, again and again or once. The buffer is
 // what a handler on bare net has.
 var (
+	lineHandler = server.Handle("bench.lines", func(_ context.Context, c *server.Conn) error {
+		for line, err := range c.Lines() {
+			if err != nil {
+				return err
+			}
+			if err := c.WriteLine(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	echoHandler = server.Handle("bench.echo", func(_ context.Context, c *server.Conn) error { return echoOn(c, false) })
 	onceHandler = server.Handle("bench.once", func(_ context.Context, c *server.Conn) error { return echoOn(c, true) })
 )
 
-const serveBufferBytes = 512
+const serveBufferBytes = 1024
 
 func echoOn(c net.Conn, once bool) error {
 	var buf [serveBufferBytes]byte
@@ -62,6 +74,9 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 		}
 		return echoOn(c, true)
 	case "bare":
+		if work == "lines" {
+			return bareServe(w, bareLines)
+		}
 		return bareServe(w, func(c *net.TCPConn) error { return echoOn(c, once) })
 	}
 	m, ok := models[model]
@@ -69,8 +84,11 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 		return fmt.Errorf("-child serve-%s: there is no such side", side)
 	}
 	s := &server.Server{Addr: "127.0.0.1:0", Model: m, Handler: echoHandler}
-	if once {
+	switch work {
+	case "once":
 		s.Handler = onceHandler
+	case "lines":
+		s.Handler = lineHandler
 	}
 	if err := s.Listen(ctx); err != nil {
 		return err
@@ -108,6 +126,17 @@ func bareServe(w io.Writer, handle func(c *net.TCPConn) error) error {
 			_ = c.Close()
 		}()
 	}
+}
+
+// bareLines is lines on package net, as most write it.
+func bareLines(c *net.TCPConn) error {
+	in := bufio.NewScanner(c)
+	for in.Scan() {
+		if _, err := fmt.Fprintln(c, in.Text()); err != nil {
+			return err
+		}
+	}
+	return in.Err()
 }
 
 // execOn has a new process of this binary answer: what a process for each
