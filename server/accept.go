@@ -7,8 +7,9 @@ import (
 	"math"
 	"net"
 	"os"
-	"runtime"
 	"time"
+
+	"github.com/tristrand/tristrand/strand"
 )
 
 // Bounds of the pause after an Accept that failed.
@@ -22,7 +23,11 @@ func (r *room) accept(base context.Context, src source) {
 	var err error
 	switch src := src.(type) {
 	case *listener:
-		err = r.acceptConns(base, src)
+		if own, ok := r.engine.(accepter); ok {
+			err = own.accept(base, src)
+		} else {
+			err = r.acceptConns(base, src)
+		}
 	case *packets:
 		err = r.receive(base, src)
 	}
@@ -42,11 +47,12 @@ func (r *room) stopping() bool {
 }
 
 // slot takes a place for a client, and reports whether there is one.
-func (r *room) slot(stop <-chan struct{}) bool {
-	if r.core.slots == nil || r.s.WhenFull == Refuse {
+func (r *room) slot(ctx context.Context, stop <-chan struct{}) (ok bool) {
+	if r.core.slots == nil || r.s.WhenFull == Refuse || r.core.slots.try() {
 		return true
 	}
-	return r.core.slots.take(stop)
+	r.wait(ctx, "a place for a client", func() { ok = r.core.slots.take(stop) })
+	return ok
 }
 
 func (r *room) giveSlot() {
@@ -57,7 +63,7 @@ func (r *room) giveSlot() {
 
 func (r *room) acceptConns(base context.Context, l *listener) error {
 	var wait pause
-	for !r.stopping() && r.slot(r.stop) {
+	for !r.stopping() && r.slot(base, r.stop) {
 		sock, err := l.Accept()
 		if err == nil {
 			wait = 0
@@ -81,19 +87,19 @@ func (r *room) acceptConns(base context.Context, l *listener) error {
 // stop: they have been told that they are connected. The queue of a socket that
 // was passed on stays for whoever has it next.
 func (r *room) acceptRest(base context.Context, l *listener) {
-	deadline, ok := l.Listener.(interface{ SetDeadline(t time.Time) error })
+	deadline, ok := l.Listener.(deadliner)
 	if !ok || l.passedOn {
 		return
 	}
 	most, open := maxRest, true
-	if l.ours && closeQueue(l.Listener) {
+	if l.ours && closeQueue(l.control()) {
 		most, open = math.MaxInt, false
 	}
 	for range most {
-		if !r.slot(r.hurry) {
+		if !r.slot(base, r.hurry) {
 			return
 		}
-		if open && queueEmpty(l.Listener) {
+		if open && queueEmpty(l.control()) {
 			r.giveSlot()
 			return
 		}
@@ -106,14 +112,14 @@ func (r *room) acceptRest(base context.Context, l *listener) {
 			return
 		default: // one that was gone already, or no descriptors are left
 			r.giveSlot()
-			runtime.Gosched()
+			_ = strand.Yield(base)
 		}
 	}
 }
 
 // acceptNow takes one who is in the queue; os.ErrDeadlineExceeded says that nobody
 // is, or that there is no time.
-func (r *room) acceptNow(l *listener, deadline interface{ SetDeadline(t time.Time) error }) (net.Conn, error) {
+func (r *room) acceptNow(l *listener, deadline deadliner) (net.Conn, error) {
 	select {
 	case <-r.hurry:
 		return nil, os.ErrDeadlineExceeded
@@ -153,8 +159,14 @@ func (r *room) acceptFailed(base context.Context, err error, p *pause) {
 		r.core.onError(base, nil, fmt.Errorf("server: Accept: %w%s; trying again", err, acceptHint(err)))
 		*p = pause(minPause)
 	}
+	r.wait(base, "descriptors", func() { r.untilFreed(time.Duration(*p)) })
+	*p = pause(min(2*time.Duration(*p), maxPause))
+}
+
+// untilFreed waits until a connection has ended, for d at most.
+func (r *room) untilFreed(d time.Duration) {
 	before := r.core.count.finished.Load()
-	end := time.Now().Add(time.Duration(*p))
+	end := time.Now().Add(d)
 	for time.Now().Before(end) && !r.stopping() && r.core.count.finished.Load() == before {
 		t := time.NewTimer(minPause)
 		select {
@@ -163,7 +175,6 @@ func (r *room) acceptFailed(base context.Context, err error, p *pause) {
 			t.Stop()
 		}
 	}
-	*p = pause(min(2*time.Duration(*p), maxPause))
 }
 
 // admit makes a connection of a socket, and has it served unless it is refused.
@@ -190,5 +201,5 @@ func (r *room) admit(base context.Context, sock net.Conn) {
 		r.refuse(sock)
 		return
 	}
-	r.engine.serve(c)
+	r.engine.serve(base, c)
 }

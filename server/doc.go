@@ -43,8 +43,8 @@
 //
 // # Costs
 //
-// A connection costs a goroutine, a strand and some 300 bytes; it has no buffer
-// while its client is silent. bench/ has the figures beside those of peers.
+// A connection costs a goroutine or a coroutine, a strand and some 300 bytes; it has
+// no buffer while its client is silent. bench/ has the figures beside those of peers.
 //
 // # Other systems
 //

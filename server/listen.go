@@ -25,17 +25,31 @@ type source interface {
 // listener is a source of connections.
 type listener struct {
 	net.Listener
-	ours     bool // opened by us, so that nobody else has the socket
-	passedOn bool // somebody else goes on having it
+	socket   net.Listener // the one to ask about the socket; nil is this one
+	ours     bool         // opened by us, so that nobody else has the socket
+	passedOn bool         // somebody else goes on having it
 	once     sync.Once
 	clean    func()
+}
+
+// A deadliner is a listener whose Accept can be bounded.
+type deadliner interface {
+	SetDeadline(t time.Time) error
+}
+
+// control returns the listener that knows its socket.
+func (l *listener) control() net.Listener {
+	if l.socket != nil {
+		return l.socket
+	}
+	return l.Listener
 }
 
 func (l *listener) addr() net.Addr { return l.Addr() }
 func (l *listener) packets() bool  { return false }
 
 func (l *listener) interrupt() {
-	if d, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); ok && d.SetDeadline(longAgo) == nil {
+	if d, ok := l.Listener.(deadliner); ok && d.SetDeadline(longAgo) == nil {
 		return
 	}
 	_ = l.Close()

@@ -18,11 +18,9 @@ type Model interface {
 
 // An engine serves connections.
 type engine interface {
-	// serve has c served, which is among the living. It may wait for room.
-	serve(c *Conn)
-
-	// raw says that the engine wants accepted descriptors, for servers of streams.
-	raw() bool
+	// serve has c served, which is among the living. ctx is the handlers' parent. It
+	// may wait for room.
+	serve(ctx context.Context, c *Conn)
 
 	// raise tells those whom the core does not reach how far the shutdown has come.
 	raise(level int32)
@@ -41,26 +39,23 @@ type Threads struct {
 
 func (m Threads) bound() int { return m.Max }
 
-func (m Threads) open(base context.Context, r *room) (engine, error) {
-	return &threads{base: base, core: r.core}, nil
-}
+func (m Threads) open(_ context.Context, r *room) (engine, error) { return threads{r.core}, nil }
 
 // Inline serves one connection at a time, in the order in which they came.
 type Inline struct{}
 
 func (Inline) bound() int { return 1 }
 
-func (Inline) open(base context.Context, r *room) (engine, error) {
-	return &threads{base: base, core: r.core}, nil
-}
+func (Inline) open(_ context.Context, r *room) (engine, error) { return threads{r.core}, nil }
 
 // threads is the engine of goroutines.
-type threads struct {
-	base context.Context //nolint:containedctx // the handlers' parent, made and ended by the room that owns the engine
-	core *core
-}
+type threads struct{ core *core }
 
-func (t *threads) serve(c *Conn) { t.core.start(t.base, c, strand.Thread) }
-func (t *threads) raw() bool     { return false }
-func (t *threads) raise(int32)   {}
-func (t *threads) close() error  { return nil }
+func (t threads) serve(ctx context.Context, c *Conn) { t.core.start(ctx, c, strand.Thread) }
+func (t threads) raise(int32)                        {}
+func (t threads) close() error                       { return nil }
+
+// An accepter is an engine that has loops of its own.
+type accepter interface {
+	accept(base context.Context, l *listener) error
+}

@@ -44,7 +44,7 @@ func (r *room) receive(base context.Context, p *packets) error {
 	buf := make([]byte, maxDatagramBytes+1)
 	var wait pause
 	stop := r.stop
-	for r.slot(stop) {
+	for r.slot(base, stop) {
 		n, from, err := p.conn.ReadFrom(buf)
 		switch {
 		case err == nil:
@@ -100,7 +100,7 @@ func (r *room) admitPacket(base context.Context, p *packets, data []byte, from n
 		}
 		return
 	}
-	r.engine.serve(c)
+	r.engine.serve(base, c)
 }
 
 // A packet is one datagram as a net.Conn: what it holds can be read, and what is

@@ -22,6 +22,7 @@ const (
 	sendTime     = 5 * time.Second  // for a worker to read what it is sent
 	leaveTime    = 2 * time.Second  // for a worker to leave
 	restartPause = 100 * time.Millisecond
+	refillPause  = 3 * time.Millisecond
 	stderrTail   = 4096
 )
 
@@ -186,11 +187,8 @@ func (e *processes) start() (err error) {
 	return nil
 }
 
-// raw says that accepted descriptors are wanted.
-func (e *processes) raw() bool { return e.packets == nil }
-
 // serve hands c over. It waits while no worker has room.
-func (e *processes) serve(c *Conn) { e.hand(&handing{c: c}) }
+func (e *processes) serve(_ context.Context, c *Conn) { e.hand(&handing{c: c}) }
 
 func (e *processes) hand(h *handing) {
 	for {
@@ -259,6 +257,27 @@ func (e *processes) refill() {
 		e.booting++
 		e.tasks.Go(e.restart)
 	}
+}
+
+// ready counts the workers that can be given connections. e.mu is held.
+func (e *processes) ready() (n int) {
+	for _, w := range e.workers {
+		if w.room() {
+			n++
+		}
+	}
+	return n
+}
+
+// refillSoon is refill for one that retires while others are ready: the start of
+// a process waits for a moment, so as not to take the processor from the connection
+// that has just come.
+func (e *processes) refillSoon() {
+	time.AfterFunc(refillPause, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.refill()
+	})
 }
 
 // restart starts a worker; when it cannot, it reports that, and those who wait try

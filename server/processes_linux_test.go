@@ -73,26 +73,6 @@ var warmUp = sync.OnceFunc(func() {
 	_ = s.Serve(ctx)
 })
 
-type client struct {
-	net.Conn
-	in *bufio.Reader
-}
-
-func (r *running) client(t *testing.T) *client {
-	t.Helper()
-	c := r.dial(t)
-	return &client{c, bufio.NewReader(c)}
-}
-
-func (c *client) ask(line string) (string, error) {
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(c, line+"\n"); err != nil {
-		return "", err
-	}
-	answer, err := c.in.ReadString('\n')
-	return strings.TrimSuffix(answer, "\n"), err
-}
-
 // children counts the processes that this one has started and not waited for.
 func children(t *testing.T) int {
 	t.Helper()

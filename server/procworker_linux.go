@@ -71,7 +71,11 @@ func (w *procWorker) take(h *handing) {
 	h.c.pid.Store(int64(w.child.PID()))
 	if m := &w.e.model; m.PerConnection || m.MaxServed > 0 && w.served >= m.MaxServed {
 		w.retiring = true
-		w.e.refill()
+		if w.e.ready() > w.e.model.Workers/2 {
+			w.e.refillSoon()
+		} else {
+			w.e.refill()
+		}
 	}
 }
 

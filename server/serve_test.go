@@ -131,7 +131,7 @@ var echo = server.HandlerFunc(func(_ context.Context, c *server.Conn) error {
 func TestAnswersOnEveryNetwork(t *testing.T) {
 	dir := t.TempDir()
 	for _, addr := range []string{"127.0.0.1:0", "tcp:[::1]:0", "unix:" + filepath.Join(dir, "s"), "unix:@tristrand-test"} {
-		for name, model := range map[string]server.Model{"threads": server.Threads{}, "inline": server.Inline{}, "two": server.Threads{Max: 2}} {
+		for name, model := range map[string]server.Model{"threads": server.Threads{}, "inline": server.Inline{}, "two": server.Threads{Max: 2}, "hub": server.Coroutines{}, "hubs": server.Coroutines{Hubs: 3, Max: 2}} {
 			t.Run(addr[:4]+"/"+name, func(t *testing.T) {
 				s := start(t, &server.Server{Addr: addr, Handler: upper, Model: model})
 				for range 3 {
@@ -281,4 +281,24 @@ func TestWrongUse(t *testing.T) {
 		}
 		before.same(t)
 	}
+}
+
+type client struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (r *running) client(t *testing.T) *client {
+	t.Helper()
+	c := r.dial(t)
+	return &client{c, bufio.NewReader(c)}
+}
+
+func (c *client) ask(line string) (string, error) {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, line+"\n"); err != nil {
+		return "", err
+	}
+	answer, err := c.in.ReadString('\n')
+	return strings.TrimSuffix(answer, "\n"), err
 }

@@ -182,9 +182,7 @@ func (c *serveCmd) server(log *slog.Logger) (*server.Server, error) {
 	if c.WhenFull == "refuse" {
 		s.WhenFull = server.Refuse
 	}
-	if s.Model, err = c.model(); err != nil {
-		return nil, err
-	}
+	s.Model = c.model()
 	if c.Handler != "" {
 		s.Handler, err = c.builtin(rest)
 		s.Handler = c.logged(s.Handler, log)
@@ -205,16 +203,16 @@ func (c *serveCmd) server(log *slog.Logger) (*server.Server, error) {
 	return s, nil
 }
 
-func (c *serveCmd) model() (server.Model, error) {
+func (c *serveCmd) model() server.Model {
 	switch c.Model {
 	case "inline":
-		return server.Inline{}, nil
+		return server.Inline{}
 	case "thread":
-		return server.Threads{}, nil
+		return server.Threads{}
 	case "process":
-		return server.Processes{Workers: c.Workers, PerConnection: c.PerConnection}, nil
+		return server.Processes{Workers: c.Workers, PerConnection: c.PerConnection}
 	default:
-		return nil, fmt.Errorf("--model %s: this build has no such engine", c.Model)
+		return server.Coroutines{Hubs: c.Workers}
 	}
 }
 
