@@ -127,7 +127,7 @@ func (p *Pool) unlock() {
 		if w.held == 0 {
 			break // it cannot be sent now
 		}
-		w.jobs.Wake()
+		w.wake()
 	}
 	waits := p.over()
 	p.mu.Unlock()

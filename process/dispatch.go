@@ -158,6 +158,7 @@ func (w *worker) give(it *item) bool {
 	claimAt(w.mem, it.slot).Store(claimWord(it.seq, claim))
 	f.write(room)
 	w.jobs.Commit(f.size())
+	w.unwoken.Store(true)
 	w.expect()
 	p.observe(it)
 	if p.MaxTasks > 0 && w.given >= uint64(p.MaxTasks) {
@@ -167,6 +168,13 @@ func (w *worker) give(it *item) bool {
 		p.checkLater()
 	}
 	return true
+}
+
+// wake wakes the worker's process if it sleeps and was sent something.
+func (w *worker) wake() {
+	if w.unwoken.Load() && w.unwoken.Swap(false) {
+		w.jobs.Wake()
+	}
 }
 
 // announce tells the job that it is about to run or, if it is sent ahead of its turn,

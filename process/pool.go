@@ -267,7 +267,7 @@ func (p *Pool) submit(ctx context.Context, j tristrand.Job, admit func(*strand.S
 	w := p.enqueue(it)
 	p.mu.Unlock()
 	if w != nil {
-		w.jobs.Wake()
+		w.wake()
 	}
 	return nil
 }

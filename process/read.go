@@ -82,7 +82,7 @@ func (w *worker) readResults() {
 	defer func() {
 		leaveReader()
 		if !returned { // a function given to OnDone has ended the goroutine
-			w.jobs.Wake()
+			w.wake()
 			w.readers.Go(w.readResults)
 		}
 	}()
@@ -96,7 +96,7 @@ func (w *worker) takeResults() {
 	for fed := 0; ; {
 		frame, ok, err := w.results.Next()
 		if fed > 0 && (!ok || fed >= wakeEvery) { // once for several, as it is a system call
-			w.jobs.Wake()
+			w.wake()
 			fed = 0
 		}
 		switch {
@@ -236,7 +236,7 @@ func (f *fetching) fetch() bool {
 				w.kill(fmt.Errorf("process: worker %s: %w", w.name, err))
 				f.giveUp(true)
 			}
-			w.jobs.Wake()
+			w.wake()
 			return false
 		default:
 			w.results.Wait(0)

@@ -186,7 +186,7 @@ func (p *Pool) again(it *item, after time.Duration) {
 		waits := p.over()
 		p.mu.Unlock()
 		if w != nil {
-			w.jobs.Wake()
+			w.wake()
 		}
 		for _, w := range waits {
 			w.Grant()

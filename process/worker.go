@@ -40,6 +40,7 @@ type worker struct {
 	mail  *mailbox         // what results is then
 	mem   []byte
 
+	unwoken atomic.Bool // something was sent, and it was not woken since
 	jobs    sender      // used under the pool's mu
 	results receiver    // used by the reader
 	dead    atomic.Bool // the process is; what it wrote is there still
@@ -274,7 +275,7 @@ func (w *worker) hello(n note) error {
 	p.unlock()
 	switch {
 	case n.Fault == nil:
-		w.jobs.Wake()
+		w.wake()
 	case !first || p.first == nil:
 		return fmt.Errorf("its Init has failed, which it has not: %w", errFrame)
 	default:
