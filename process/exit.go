@@ -72,6 +72,9 @@ func lastWordsOf(x child.Exit) string {
 }
 
 func exitErrorOf(name string, x child.Exit) *ExitError {
+	if x.Kind == child.Clean { // it meant to leave, and should not have
+		x.Kind = child.Exited
+	}
 	return &ExitError{
 		Name: name, PID: x.PID, Kind: x.Kind.String(), Code: x.Code, Signal: x.Signal,
 		OutOfMemory: x.Kind == child.OutOfMemory, Reason: x.Reason(), Crash: x.Crash, Stderr: lastWordsOf(x),

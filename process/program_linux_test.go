@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +33,9 @@ var programs = map[string]func(){
 	"stops":     func() { process.Main(stops) },
 	"no init":   withoutInit,
 	"many":      func() { process.Main(interruptedTwice) },
+	"late":      func() { process.Main(late) },
+
+	"no descriptors": func() { process.Main(withoutDescriptors) },
 }
 
 func program() {
@@ -56,10 +60,22 @@ type running struct {
 // run starts one of the programs, in a process group of its own.
 func run(t *testing.T, name string) *running {
 	t.Helper()
+	r := prepare(t, name)
+	r.begin(t)
+	return r
+}
+
+func prepare(t *testing.T, name string) *running {
+	t.Helper()
 	r := &running{Cmd: exec.Command(os.Args[0])}
 	r.Env = append(os.Environ(), programKey+"="+name, "GORACE=atexit_sleep_ms=0")
 	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r.Stderr = &r.stderr
+	return r
+}
+
+func (r *running) begin(t *testing.T) {
+	t.Helper()
 	out, err := r.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +94,6 @@ func run(t *testing.T, name string) *running {
 			t.Logf("its stderr: %s", r.stderr.String())
 		}
 	})
-	return r
 }
 
 // hear returns the next line that the program says.
@@ -176,14 +191,7 @@ func TestTheParentIsKilled(t *testing.T) {
 		}
 		sigkill(r.Process.Pid)
 		began := time.Now()
-		until(t, "nothing of the family is left", func() bool {
-			for _, pid := range pids {
-				if alive(pid) {
-					return false
-				}
-			}
-			return true
-		})
+		until(t, "nothing of the family is left", func() bool { return !slices.ContainsFunc(pids, alive) })
 		t.Logf("all are gone after %v", time.Since(began))
 		until(t, "the memory is free", func() bool { return shmem(t) < before+largeBytes/2 })
 		if now := inDevShm(); now > named {
