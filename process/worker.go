@@ -202,7 +202,10 @@ func (w *worker) configure() {
 	if p.first != nil {
 		cfg.Task, cfg.Input = p.Init.Task(), p.first.reference()
 		cfg.Raw, cfg.Placed = p.first.raw, p.first.seg != nil
-		if err := w.out.load(p.first); err != nil {
+		p.mu.Lock() // several workers start at once
+		err := w.out.load(p.first)
+		p.mu.Unlock()
+		if err != nil {
 			w.kill(err)
 		}
 	}
