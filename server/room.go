@@ -18,6 +18,7 @@ type room struct {
 	core    *core
 	model   Model
 	sources []source
+	at      net.Addr // of the first
 	engine  engine
 	serving bool // guarded by s.mu
 
@@ -53,6 +54,7 @@ func newRoom(ctx context.Context, s *Server) (*room, error) {
 	if r.sources, err = s.open(ctx); err != nil {
 		return nil, err
 	}
+	r.at = r.sources[0].addr()
 	packets := r.sources[0].packets()
 	if packets && r.core.tls != nil {
 		r.close()

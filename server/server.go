@@ -231,7 +231,7 @@ func (s *Server) ListenAddr() net.Addr {
 	if r == nil {
 		return nil
 	}
-	return r.sources[0].addr()
+	return r.at
 }
 
 func (s *Server) running() *room {
