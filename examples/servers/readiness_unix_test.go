@@ -9,10 +9,9 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tristrand/tristrand/selector"
 )
@@ -31,18 +30,18 @@ func echoLoop(ctx context.Context, s *selector.Selector, listening int) error {
 		}
 		for _, r := range ready {
 			if r.Data == "listener" {
-				if fd, _, err := unix.Accept(r.FD); err == nil {
+				if fd, _, err := syscall.Accept(r.FD); err == nil {
 					_ = s.Register(fd, selector.Read, "client")
 				}
 				continue
 			}
-			n, err := unix.Read(r.FD, buf)
+			n, err := syscall.Read(r.FD, buf)
 			if n > 0 && err == nil {
-				_, err = unix.Write(r.FD, buf[:n])
+				_, err = syscall.Write(r.FD, buf[:n])
 			}
 			if n <= 0 || err != nil {
 				_ = s.Unregister(r.FD)
-				_ = unix.Close(r.FD)
+				_ = syscall.Close(r.FD)
 			}
 		}
 	}
@@ -111,19 +110,19 @@ func echoCost(t *testing.T, s *selector.Selector, idle int) time.Duration {
 // listen opens a socket that the Go runtime knows nothing of.
 func listen(t *testing.T) (fd, port int) {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 128)); err != nil {
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 128)); err != nil {
 		t.Fatal(err)
 	}
-	at, err := unix.Getsockname(fd)
+	at, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fd, at.(*unix.SockaddrInet4).Port
+	return fd, at.(*syscall.SockaddrInet4).Port
 }
 
 // bars draws durations beside each other.
