@@ -199,7 +199,7 @@ func (h *Hub) begin(ctx context.Context, first func()) *ending {
 	h.ctx.Init(ctx)
 	h.ctx.Bind(strand.Named(ctx), time.Time{})
 	h.seats = make(map[*seat]struct{})
-	h.budget = minBudget
+	h.budget = maxBudget
 	done := new(ending)
 	strand.Go(ctx, strand.Options{Kind: strand.Thread, Name: h.Name}, func(inner context.Context) {
 		h.own = strand.Current(inner)
