@@ -2,6 +2,7 @@ package coro
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -344,9 +345,19 @@ func take(c interface {
 	syscall.Conn
 },
 ) (int, error) {
+	fd, err := duplicate(c)
+	if cerr := c.Close(); err == nil && cerr != nil {
+		_ = syscall.Close(fd)
+		err = cerr
+	}
+	return fd, err
+}
+
+// duplicate returns another descriptor of what c stands on.
+func duplicate(c syscall.Conn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, errors.Join(err, c.Close())
+		return 0, err
 	}
 	fd := -1
 	var e syscall.Errno
@@ -360,10 +371,7 @@ func take(c interface {
 	if err == nil && e != 0 {
 		err = os.NewSyscallError("fcntl", e)
 	}
-	if err := errors.Join(err, c.Close()); err != nil {
-		if fd >= 0 {
-			_ = syscall.Close(fd)
-		}
+	if err != nil {
 		return 0, err
 	}
 	if err := syscall.SetNonblock(fd, true); err != nil {
@@ -396,6 +404,28 @@ func (h *Hub) listener(l net.Listener) (net.Listener, error) {
 		return nil, err
 	}
 	return own, nil
+}
+
+// share makes of l, which is not closed, one more that is the hub's. A conn wakes
+// every hub that waits for one; those that come too late wait again.
+func (h *Hub) share(l net.Listener) (net.Listener, error) {
+	p, err := h.polls()
+	if err != nil {
+		return nil, err
+	}
+	raw, ok := l.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("coro: %T has no descriptor", l)
+	}
+	fd, err := duplicate(raw)
+	if err != nil {
+		return nil, err
+	}
+	d, err := p.add(fd, false)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{d: d, addr: l.Addr()}, nil
 }
 
 // conn makes c one of the hub's.

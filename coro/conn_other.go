@@ -120,6 +120,16 @@ func (h *Hub) listener(l net.Listener) (net.Listener, error) {
 	return own, nil
 }
 
+// share makes of l one more listener; to close it does not close l.
+func (h *Hub) share(l net.Listener) (net.Listener, error) {
+	return h.listener(unclosed{l})
+}
+
+// unclosed is a listener that is somebody else's to close.
+type unclosed struct{ net.Listener }
+
+func (u unclosed) Close() error { return nil }
+
 func (h *Hub) conn(c net.Conn) (net.Conn, error) {
 	own := &conn{c, h}
 	h.keep(own)

@@ -325,3 +325,54 @@ func TestConnsLeftOpenAreClosedWithTheHub(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestHubsServeFromOneListenerAndStayApart(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := make(chan string, 1)
+	served := make(chan error)
+	go func() {
+		served <- coro.Hubs(2).Serve(ctx, "tcp", "127.0.0.1:0", func(a net.Addr) { addr <- a.String() },
+			func(_ context.Context, c net.Conn) error {
+				_, err := io.Copy(c, c)
+				return errors.Join(err, c.Close())
+			})
+	}()
+	at := <-addr
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", at)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			text := fmt.Sprint("client ", i)
+			_, _ = io.WriteString(c, text)
+			_ = c.(*net.TCPConn).CloseWrite()
+			if got, err := io.ReadAll(c); string(got) != text || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	if err := <-served; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	var mu sync.Mutex
+	seen := map[int]bool{}
+	boom := errors.New("boom")
+	err := coro.Hubs(3).Run(t.Context(), func(ctx context.Context, i int) error {
+		mu.Lock()
+		seen[i] = true
+		mu.Unlock()
+		if i == 1 {
+			return boom
+		}
+		return coro.Sleep(ctx, time.Hour)
+	})
+	if !errors.Is(err, boom) || len(seen) == 0 {
+		t.Errorf("got %v, %v", err, seen)
+	}
+}
