@@ -92,6 +92,8 @@ func (s *Set) Serve(ctx context.Context, network, address string, ready func(net
 		return err
 	}
 	defer l.Close()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // where Accept is not the hub's own
+	defer stop()
 	if ready != nil {
 		ready(l.Addr())
 	}

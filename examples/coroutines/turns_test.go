@@ -14,10 +14,10 @@ import (
 func TestWakeUpOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, got := time.Now(), ""
-		sleeper := func(before, after string, seconds time.Duration) func(context.Context) error {
+		sleeper := func(before, after string, seconds int) func(context.Context) error {
 			return func(ctx context.Context) error {
 				got += before
-				if err := coro.Sleep(ctx, seconds*time.Second); err != nil {
+				if err := coro.Sleep(ctx, time.Duration(seconds)*time.Second); err != nil {
 					return err
 				}
 				got += fmt.Sprint(after, "@", time.Since(began), " ")
