@@ -61,7 +61,7 @@ func (h *Hub) despair() {
 // waiting returns the coroutines that wait, in the order of their strands.
 func (h *Hub) waiting() []*seat {
 	var all []*seat
-	for st := range h.seats {
+	for st := h.seats.next; st != &h.seats; st = st.next {
 		if st.state.Load() == parked {
 			all = append(all, st)
 		}

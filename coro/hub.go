@@ -39,16 +39,16 @@ type Hub struct {
 	budget  int
 	now     time.Time // read once per turn
 	timers  timers
-	seats   map[*seat]struct{} // of every coroutine that has not ended
-	net     *poller            // nil until the first conn
-	ops     int                // done at once since the last hand-over, by conns
-	stuck   int                // how often everything waited for ever
-	turns   uint64             // hand-overs so far; the monitor looks at it
-	verdict error              // a *tristrand.DeadlockError
-	hope    time.Duration      // until the next look whether everything waits for ever
-	hopeful bool               // there is no such look before something has happened
-	bubble  bool               // in a synctest bubble, whose time passes while all wait
-	untold  []*Coroutine       // ended with errors that nobody has asked for
+	seats   seat          // the head of the ring of all coroutines that have not ended
+	net     *poller       // nil until the first conn
+	ops     int           // done at once since the last hand-over, by conns
+	stuck   int           // how often everything waited for ever
+	turns   uint64        // hand-overs so far; the monitor looks at it
+	verdict error         // a *tristrand.DeadlockError
+	hope    time.Duration // until the next look whether everything waits for ever
+	hopeful bool          // there is no such look before something has happened
+	bubble  bool          // in a synctest bubble, whose time passes while all wait
+	untold  []*Coroutine  // ended with errors that nobody has asked for
 
 	live    atomic.Int64 // coroutines, not started ones included
 	waits   atomic.Int64 // functions given to Await, and what else ends from outside
@@ -85,7 +85,9 @@ type seat struct {
 	delay time.Duration
 	later *timer // starts it
 	base  bool   // its ctx ends with the hub's alone
-	doom  bool   // it is ended by Goexit where it waits
+	next  *seat  // in the hub's ring
+	prev  *seat
+	doom  bool // it is ended by Goexit where it waits
 }
 
 // The states of a seat, as Park and Ready see them.
@@ -198,7 +200,7 @@ func (h *Hub) begin(ctx context.Context, first func()) *ending {
 	}
 	h.ctx.Init(ctx)
 	h.ctx.Bind(strand.Named(ctx), time.Time{})
-	h.seats = make(map[*seat]struct{})
+	h.seats.next, h.seats.prev = &h.seats, &h.seats
 	h.budget = maxBudget
 	done := new(ending)
 	strand.Go(ctx, strand.Options{Kind: strand.Thread, Name: h.Name}, func(inner context.Context) {

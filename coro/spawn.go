@@ -78,8 +78,12 @@ func SpawnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Contex
 		panic("coro: Spawn: the function is nil")
 	}
 	o := options{delay: d}
-	for _, opt := range opts {
-		opt(&o)
+	if len(opts) > 0 {
+		given := o // o itself shall not escape
+		for _, opt := range opts {
+			opt(&given)
+		}
+		o = given
 	}
 	h := named(ctx)
 	if h == nil {
@@ -110,7 +114,7 @@ func spawn(ctx context.Context, h *Hub, fn func(ctx context.Context) error, o op
 	c.ctx.Bind(strand.Named(ctx), time.Time{})
 	c.c, c.delay = c, o.delay
 	c.base = parent == context.Context(&h.ctx)
-	strand.Go(&c.ctx, strand.Options{Kind: strand.Coroutine, Name: o.name, Scheduler: h, Turn: &c.seat}, c.main)
+	h.Spawn(strand.Make(&c.ctx, strand.Options{Kind: strand.Coroutine, Name: o.name, Scheduler: h, Turn: &c.seat}), nil)
 	return c
 }
 
@@ -272,8 +276,10 @@ func (c *Coroutine) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 type ending struct {
 	mu    sync.Mutex // guards the rest
 	over  bool
-	waits []strand.Wait
-	more  *links // nil until there is a callback or a channel
+	one   bool          // first is somebody's
+	first strand.Wait   // the usual one
+	waits []strand.Wait // and more
+	more  *links        // nil until there is a callback or a channel
 }
 
 type links struct {
@@ -295,9 +301,12 @@ func (e *ending) ended() bool {
 func (e *ending) end(failed func(v any)) bool {
 	e.mu.Lock()
 	e.over = true
-	waits, more := e.waits, e.more
-	e.waits, e.more = nil, nil
+	waits, more, first, one := e.waits, e.more, e.first, e.one
+	e.waits, e.more, e.one = nil, nil, false
 	e.mu.Unlock()
+	if one {
+		first.Grant()
+	}
 	for _, w := range waits {
 		w.Grant()
 	}
@@ -307,7 +316,7 @@ func (e *ending) end(failed func(v any)) bool {
 		}
 		runAll(more.calls, failed)
 	}
-	return len(waits) > 0
+	return one || len(waits) > 0
 }
 
 // runAll calls all of calls, whatever one of them does.
@@ -344,7 +353,7 @@ func (e *ending) wait(ctx context.Context, s *strand.Strand, on strand.Resource)
 		return err
 	}
 	w := s.NewWait()
-	e.waits = append(e.waits, w)
+	e.add(w)
 	e.mu.Unlock()
 	err := w.Park(ctx, on)
 	if err != nil {
@@ -363,14 +372,26 @@ func (e *ending) watch(w strand.Wait) (stop func()) {
 		w.Grant()
 		return func() {}
 	}
-	e.waits = append(e.waits, w)
+	e.add(w)
 	e.mu.Unlock()
 	return func() { e.forget(w) }
+}
+
+// add keeps w. The caller holds mu.
+func (e *ending) add(w strand.Wait) {
+	if e.one {
+		e.waits = append(e.waits, w)
+		return
+	}
+	e.first, e.one = w, true
 }
 
 func (e *ending) forget(w strand.Wait) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.one && e.first == w {
+		e.one = false
+	}
 	for i, x := range e.waits {
 		if x == w {
 			e.waits = append(e.waits[:i], e.waits[i+1:]...)

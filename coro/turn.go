@@ -129,7 +129,8 @@ func (st *seat) run() {
 	h.turned()
 	returned := false
 	defer func() { // also by Goexit
-		delete(h.seats, st)
+		st.prev.next, st.next.prev = st.next, st.prev
+		st.next, st.prev = nil, nil
 		unlock()
 		h.live.Add(-1)
 		f, next := h.trunk.cur, h.pop()
@@ -143,10 +144,21 @@ func (st *seat) run() {
 			f.then = h.fiberOf(next)
 		}
 	}()
-	body := st.body
-	st.body = nil
-	body()
+	if st.c != nil {
+		st.strandOf()
+	} else {
+		body := st.body
+		st.body = nil
+		body()
+	}
 	returned = true
+}
+
+// strandOf runs the coroutine of a seat, as its strand.
+func (st *seat) strandOf() {
+	st.s.Begin()
+	defer st.s.End()
+	st.c.main(st.s.Context())
 }
 
 // Spawn starts s at the end of the queue. It is called by strand.Go.
@@ -170,7 +182,8 @@ func (h *Hub) Spawn(s *strand.Strand, body func()) {
 
 // seat queues a new strand, when its time has come.
 func (h *Hub) seat(st *seat) {
-	h.seats[st] = struct{}{}
+	st.prev, st.next = h.seats.prev, &h.seats
+	st.prev.next, st.next.prev = st, st
 	if st.delay <= 0 {
 		h.ready.push(entry{s: st})
 		return
@@ -395,8 +408,8 @@ func (h *Hub) Keeps(k strand.Kind) bool { return k == strand.Coroutine }
 
 // cancelled ends what waits under contexts that have ended with the hub's.
 func (h *Hub) cancelled() {
-	for st := range h.seats {
-		if st.base && st.s != nil {
+	for st := h.seats.next; st != &h.seats; st = st.next {
+		if st.base {
 			st.s.OwnEnded()
 		}
 	}

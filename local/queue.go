@@ -71,15 +71,17 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 		q.mu.Unlock()
 		return q.errShutdown()
 	}
-	n := &waiter{w: s.NewWait()}
+	n := newWaiter(s.NewWait())
 	q.putters.pushBack(n)
 	q.mu.Unlock()
 	if err := n.w.Park(ctx, q); err != nil {
 		q.leave(&q.putters, n)
 		return err
 	}
+	got := n.got
+	n.free()
 	q.mu.Lock()
-	if n.got == passed {
+	if got == passed {
 		q.reserved--
 	}
 	if q.shutdown {
@@ -158,15 +160,17 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 		q.mu.Unlock()
 		return none, q.errShutdown()
 	}
-	n := &waiter{w: s.NewWait()}
+	n := newWaiter(s.NewWait())
 	q.getters.pushBack(n)
 	q.mu.Unlock()
 	if err := n.w.Park(ctx, q); err != nil {
 		q.leave(&q.getters, n)
 		return none, err
 	}
+	got := n.got
+	n.free()
 	q.mu.Lock()
-	if n.got == passed {
+	if got == passed {
 		q.promised--
 		if q.items.len() > 0 {
 			return q.get(), nil

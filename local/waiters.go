@@ -1,6 +1,7 @@
 package local
 
 import (
+	"sync"
 	"time"
 
 	"github.com/tristrand/tristrand/strand"
@@ -14,6 +15,24 @@ type waiter struct {
 	since      time.Time // of its first wait; locks only
 	recover    bool      // takes a lock whose holder died
 	got        outcome   // written before the grant
+}
+
+// spare has waiters that are used again.
+var spare = sync.Pool{New: func() any { return new(waiter) }}
+
+// newWaiter returns a waiter for w.
+func newWaiter(w strand.Wait) *waiter {
+	n := spare.Get().(*waiter) //nolint:forcetypeassert // nothing else is in
+	n.w = w
+	return n
+}
+
+// free gives back a waiter whose Park has returned nil: whoever granted it has
+// done with it. One whose wait has ended in another way may still be in the hands
+// of somebody who is about to try.
+func (n *waiter) free() {
+	*n = waiter{}
+	spare.Put(n)
 }
 
 // An outcome says what a grant means.

@@ -62,7 +62,7 @@ var detect sync.Mutex
 // waiter could not be seen yet. timed says that a deadline will end the wait.
 func (w Wait) refuse(on Resource, timed bool) error {
 	s := w.s
-	rs, closed := on.Releasers(nil)
+	rs, closed := on.Releasers(s.looked[:0])
 	if !closed || len(rs) == 0 {
 		return nil
 	}

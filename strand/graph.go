@@ -135,8 +135,12 @@ func (s *Strand) Bounded() bool {
 // publish makes the wait's edge visible, unless it has been settled before. A
 // nameless waiter is in the table for as long as it waits.
 func (w Wait) publish(ctx context.Context, on Resource) (timed, ok bool) {
-	_, timed = ctx.Deadline()
 	s := w.s
+	if ctx == context.Context(&s.ctx) {
+		timed = s.ownTimed()
+	} else {
+		_, timed = ctx.Deadline()
+	}
 	s.edge = edge{on, w.seq, timed}
 	if s.kind == Nameless {
 		register(s)
@@ -146,6 +150,18 @@ func (w Wait) publish(ctx context.Context, on Resource) (timed, ok bool) {
 		return timed, false
 	}
 	return timed, true
+}
+
+// ownTimed reports whether the strand's own ctx has a deadline, which never
+// changes and takes a way up through all its parents to find out.
+func (s *Strand) ownTimed() bool {
+	if s.timed == 0 {
+		s.timed = 1
+		if _, ok := s.ctx.Deadline(); ok {
+			s.timed = 2
+		}
+	}
+	return s.timed == 2
 }
 
 // withdraw forgets the edge of a wait that has been settled.

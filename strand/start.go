@@ -115,6 +115,17 @@ func Become(ctx context.Context, o Options) (context.Context, func()) {
 	return &s.ctx, s.end
 }
 
+// Make returns a strand that has not begun. It is for schedulers that start their
+// strands themselves: on the goroutine that is to be the strand they call Begin,
+// and at its end, there, End. Everybody else calls Go.
+func Make(ctx context.Context, o Options) *Strand { return newStrand(ctx, o) }
+
+// Begin makes the calling goroutine the strand; see Make.
+func (s *Strand) Begin() { s.token.Store(gtoken.Get()) }
+
+// End ends the strand on its own goroutine; see Make.
+func (s *Strand) End() { s.end() }
+
 func (s *Strand) begin(o Options) {
 	if o.Label {
 		pprof.SetGoroutineLabels(pprof.WithLabels(&s.ctx, pprof.Labels("strand", s.Name())))

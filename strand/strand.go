@@ -90,11 +90,13 @@ type Strand struct {
 	seat    uint64
 	atEnd   []func()
 	locals  map[any]any
+	looked  [2]Releaser // room for what refuse asks for
 
 	// The scheduler's.
-	turn    any  // what it knows of the strand
-	endsOwn bool // it calls OwnEnded
-	inOwn   bool // parked under the strand's own ctx, with endsOwn; touched on its turn
+	turn    any   // what it knows of the strand
+	endsOwn bool  // it calls OwnEnded
+	timed   uint8 // whether its own ctx has a deadline: not yet known, no, yes
+	inOwn   bool  // parked under the strand's own ctx, with endsOwn; touched on its turn
 }
 
 // nameless stands for every goroutine that no context names.
