@@ -249,3 +249,5 @@ func hung(t *testing.T, l ledger) (pid int) {
 }
 
 func sigkill(pid int) { _ = syscall.Kill(pid, syscall.SIGKILL) } // gone already is as good
+
+func pidText() string { return strconv.Itoa(os.Getpid()) }

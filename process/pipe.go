@@ -79,8 +79,8 @@ func (c *Conn[T]) use() (net.Conn, error) {
 	}
 }
 
-// Send sends v. It waits under ctx while the pipe is full, which is some 200 KiB ahead
-// of the receiver. An error before anything was sent leaves the pipe as it was; when ctx
+// Send sends v. It waits under ctx while the pipe is full, which is some 200 KiB, or 250
+// small values, ahead of the receiver. An error before anything was sent leaves the pipe as it was; when ctx
 // ends in the middle of a value, what was sent cannot be taken back, and every later
 // Send fails. A peer that is gone is io.ErrClosedPipe.
 func (c *Conn[T]) Send(ctx context.Context, v T) error {

@@ -274,8 +274,7 @@ func late(ctx context.Context) error {
 	p := &process.Pool{Workers: 1, Stderr: new(lines)}
 	n, err := echo.Call(ctx, p, 5)
 	_, err2 := die.Call(ctx, p, "exit")
-	var e *process.ExitError
-	if errors.As(err2, &e) {
+	if e, ok := errors.AsType[*process.ExitError](err2); ok {
 		err2 = fmt.Errorf("exit status %d", e.Code)
 	}
 	fmt.Println(n, err, err2)

@@ -34,9 +34,9 @@ var finish = tristrand.Define("faults.finish", func(_ context.Context, how strin
 	case "error":
 		return 0, fmt.Errorf("it is not there: %w", os.ErrNotExist)
 	case "long error":
-		return 0, errors.New(strings.Repeat("long ", 100_000))
+		return 0, errors.New(strings.Repeat("very, ", 100_000))
 	case "long panic":
-		panic(strings.Repeat("long ", 100_000))
+		panic(strings.Repeat("very, ", 100_000))
 	case "panic":
 		panic("up")
 	case "exit":
@@ -55,9 +55,9 @@ func TestAProcessTellsItsEnd(t *testing.T) {
 	}{
 		"return":     {0, "", nil, nil},
 		"error":      {1, "it is not there: file does not exist", new(*process.RemoteError), os.ErrNotExist},
-		"long error": {1, "long long", new(*process.RemoteError), nil},
+		"long error": {1, "very, very", new(*process.RemoteError), nil},
 		"panic":      {2, "up", new(*tristrand.PanicError), nil},
-		"long panic": {2, "long long", new(*tristrand.PanicError), nil},
+		"long panic": {2, "very, very", new(*tristrand.PanicError), nil},
 		"exit":       {3, "exit status 3", new(*process.ExitError), nil},
 	} {
 		p := start(ctx, t, finish.Bind(how), process.Output(nil, new(lines)))

@@ -1,0 +1,113 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/wire"
+)
+
+// What comes beside the rings is not trusted either: whatever it is, it is a note, or an
+// error, and what a note says of an error can be said again.
+func FuzzNotes(f *testing.F) {
+	for _, n := range []note{
+		{Op: noteHello, Fault: faultOf(&tristrand.PanicError{Value: errors.New("x"), Stack: []byte("stack")})},
+		{Op: noteSegment, Key: make([]byte, 16)},
+		{Op: noteFrame, Body: []byte("frame")},
+		{Op: noteConfig, Config: &config{Name: "x", Kind: kindWorker, Input: []byte{1}}},
+	} {
+		var buf bytes.Buffer
+		if err := wire.Encode(&buf, &n); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(buf.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var n note
+		if wire.Decode(data, &n) != nil {
+			return
+		}
+		if _, err := keyOf(n.Key); err == nil && len(n.Key) != 16 {
+			t.Errorf("a key of %d bytes passes", len(n.Key))
+		}
+		if n.Fault == nil {
+			return
+		}
+		err := n.Fault.err()
+		if again := crossed(err); again.Error() != err.Error() && len(err.Error()) < maxText {
+			t.Errorf("%q comes again as %q", err, again)
+		}
+		n.Fault.shrink()
+		var buf bytes.Buffer
+		if wire.Encode(&buf, &n) == nil && len(data) < maxNote/4 && buf.Len() > maxNote {
+			t.Errorf("a note of %d bytes", buf.Len())
+		}
+	})
+}
+
+var texts = tristrand.Define("process.fuzzed", func(_ context.Context, n int) (string, error) {
+	if n%3 == 0 {
+		return "", errors.New("no")
+	}
+	return strings.Repeat("x", n), nil
+})
+
+// noOutcomes returns the outcomes of a chunk, none as yet.
+func noOutcomes(t testing.TB, n int) tristrand.Outcomes {
+	t.Helper()
+	h, ok := tristrand.Lookup(texts.Name() + "[]")
+	if !ok {
+		t.Fatal("there is no handler for chunks")
+	}
+	in := h.NewInput()
+	*in.(*[]int) = make([]int, n) //nolint:forcetypeassert // it is of our task
+	for i := range n {
+		(*in.(*[]int))[i] = i //nolint:forcetypeassert // likewise
+	}
+	out, err := h.Call(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.(tristrand.Outcomes) //nolint:forcetypeassert // a chunk's are
+}
+
+// A worker cannot give more outcomes than a chunk has inputs, nor fail any that it has
+// not got.
+func FuzzOutcomes(f *testing.F) {
+	var buf bytes.Buffer
+	if err := encodeOutcomes(&buf, noOutcomes(f, 5), 0); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(buf.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		const most = 8
+		o := noOutcomes(t, 0)
+		err := decodeOutcomes(data, o, most)
+		if err == nil {
+			err = decodeOutcomes(data, o, most)
+		}
+		if o.Len() > most {
+			t.Errorf("there are %d outcomes for %d inputs, %v", o.Len(), most, err)
+		}
+	})
+}
+
+// A journal that its worker has spoilt gives nothing that is not there.
+func FuzzJournal(f *testing.F) {
+	f.Add(uint64(3)<<lenBits|20, []byte("\x61a\x61b\x61c"))
+	f.Add(^uint64(0), []byte{})
+	f.Fuzz(func(t *testing.T, word uint64, data []byte) {
+		mem := make([]byte, claimsEnd)
+		copy(mem[journalAt:], data)
+		journalOf(mem).word.Store(word)
+		it := &item{parts: noOutcomes(t, 0), inputs: 8}
+		recoverChunk(it, mem)
+		if it.parts.Len() > it.inputs {
+			t.Errorf("there are %d outcomes for %d inputs", it.parts.Len(), it.inputs)
+		}
+	})
+}
