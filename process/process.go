@@ -152,7 +152,6 @@ func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load)
 	p.post = ours
 	p.out.init(p.post)
 	if err = p.out.load(in); err == nil {
-		p.out.put(note{Op: noteConfig, Config: cfg}, nil)
 		p.child, err = startChild(ctx, o.spec, theirs, o.stdout, o.stderr)
 	}
 	if err != nil {
@@ -160,6 +159,8 @@ func (p *Process) launch(ctx context.Context, o *options, cfg *config, in *load)
 		_ = p.post.Close()
 		return err
 	}
+	p.child.Guarded(guardPatience)
+	p.out.put(note{Op: noteConfig, Config: cfg}, nil)
 	in.extra.CloseFiles() // so that theirs is the only one, and its end is seen
 	p.tasks.Go(p.out.send)
 	p.tasks.Go(p.readNotes)

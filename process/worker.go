@@ -62,6 +62,10 @@ type worker struct {
 // lastWords is how long what a dead worker has said may be on its way.
 const lastWords = time.Second
 
+// guardPatience is how long a process that was started waits for its guardian, which
+// takes some milliseconds, before it is told what to do.
+const guardPatience = 2 * time.Second
+
 // staff starts workers until there are enough. The caller holds mu.
 func (p *Pool) staff() {
 	for len(p.workers) < p.most && p.restart == nil && p.broken == nil {
@@ -162,6 +166,7 @@ func (w *worker) launch(cpus []int) error {
 	if unused {
 		kill(c)
 	}
+	c.Guarded(guardPatience)
 	w.configure()
 	return nil
 }

@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// guardianDelay keeps the guardian's start out of the way of the first
-	// child's. Until then the kernel's PDEATHSIG is all there is.
-	guardianDelay = 10 * time.Millisecond
-
 	// guardianLinger is how long a guardian without groups is kept.
 	guardianLinger = time.Second
 
@@ -52,6 +48,8 @@ type keeper struct {
 	running bool         // run is
 	pending map[int]bool // groups that begin (true) or end, for which the pipe had no room
 	change  chan struct{}
+	alive   bool          // a guardian has been started and told of all groups
+	started chan struct{} // closed when that is so; made by who waits
 }
 
 // begin tells the guardian of a group, and has one started if there is none.
@@ -154,7 +152,6 @@ func (k *keeper) catchUp() bool {
 // run keeps a guardian alive as long as there are groups, and a little longer.
 func (k *keeper) run() {
 	memory.begin()
-	time.Sleep(guardianDelay)
 	var retry time.Duration // the first death may be anybody's mistake
 	for {
 		began := time.Now()
@@ -246,6 +243,7 @@ func (k *keeper) drop() {
 
 // hangUp closes what leads to the guardian. The mutex is held.
 func (k *keeper) hangUp() {
+	k.alive = false
 	_, _ = k.pipe.Close(), k.prod.Close()
 	k.pipe, k.prod = nil, nil
 }
@@ -278,7 +276,34 @@ func (k *keeper) startGuardian() (*process, error) {
 		k.drop()
 		return nil, err
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.alive = true
+	if k.started != nil {
+		close(k.started)
+		k.started = nil
+	}
 	return g, nil
+}
+
+// await waits until there is a guardian, at most for d.
+func (k *keeper) await(d time.Duration) {
+	k.mu.Lock()
+	if k.alive {
+		k.mu.Unlock()
+		return
+	}
+	if k.started == nil {
+		k.started = make(chan struct{})
+	}
+	started := k.started
+	k.mu.Unlock()
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case <-started:
+	case <-late.C:
+	}
 }
 
 func spawnGuardian(pipe, prod *os.File) (*process, error) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Child is a process that Start has started. Its methods may be called from
@@ -58,6 +59,12 @@ func Start(ctx context.Context, s Spec) (*Child, error) {
 
 // PID returns the process's id. It is its group's id too, except on Windows.
 func (c *Child) PID() int { return c.pid }
+
+// Guarded waits, at most for d, until the guardian knows of the child: from then on
+// what the child starts does not outlive this process. A child should not be told
+// to start anything before. Only the first child of a process has to wait, some
+// milliseconds, as the guardian starts beside it.
+func (c *Child) Guarded(d time.Duration) { guards.await(d) }
 
 // Done returns a channel that is closed when the process has ended, what was
 // left of its group is killed, its output is read and passed on, and Exit is
