@@ -40,7 +40,7 @@ type Cluster struct {
 	onBack    map[int]func()          // called after a reconnection
 	backs     int
 	clock     clock
-	sess    *session
+	sess      *session
 	pools     map[*Pool]struct{}
 }
 

@@ -121,10 +121,9 @@ func (k *Condition) waits(st *conditionState, id string) bool {
 // leave takes a wait out, and reports whether it was in.
 func (k *Condition) leave(ctx context.Context, id string) (was bool) {
 	_, _ = k.o.update(bounded(ctx), func(st *conditionState) error {
-		if !k.waits(st, id) {
+		if was = k.waits(st, id); !was {
 			return unchanged(nil)
 		}
-		was = true
 		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == id })
 		return nil
 	})

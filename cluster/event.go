@@ -77,10 +77,9 @@ func (e *Event) Wait(ctx context.Context) error {
 	}
 	left := false
 	_, _ = e.o.update(bounded(ctx), func(st *eventState) error {
-		if !waits(st) {
+		if left = waits(st); !left {
 			return unchanged(nil)
 		}
-		left = true
 		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 		return nil
 	})

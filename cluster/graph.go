@@ -54,7 +54,9 @@ func (s *session) unpublish() {
 
 // Waiting says nothing: what the strands of other processes wait for is only known from
 // time to time, and by who looks for cycles of the cluster's locks as a whole.
-func (g *graph) Waiting(strand.Ref) (strand.Resource, time.Time, bool) { return nil, time.Time{}, false }
+func (g *graph) Waiting(strand.Ref) (strand.Resource, time.Time, bool) {
+	return nil, time.Time{}, false
+}
 
 // Strands yields the strands of other processes that wait for locks or hold such.
 func (g *graph) Strands(ctx context.Context) iter.Seq2[strand.View, error] {
@@ -102,9 +104,9 @@ func (c *Cluster) eachLock(ctx context.Context, fn func(name string, seq uint64,
 			return err
 		}
 		seq = m.Seq + 1
-		var st lockState
-		if wire.Decode(m.Data, &st) == nil {
-			fn(unescape(m.Subject[len(prefix):]), m.Seq, &st)
+		var e envelope[lockState]
+		if wire.Decode(m.Data, &e) == nil && e.State != nil {
+			fn(unescape(m.Subject[len(prefix):]), m.Seq, e.State)
 		}
 	}
 }

@@ -70,6 +70,12 @@ func newLockObject(c *Cluster, name string) *object[lockState] {
 		}
 		return len(s.Queue) != n
 	}
+	o.inspect = func(ctx context.Context, id string) error {
+		if err := c.deadlocked(ctx, id); err != nil {
+			return err
+		}
+		return nil
+	}
 	o.sessions = func(s *lockState) []string {
 		var all []string
 		if s.Holder != nil && !s.Died {
@@ -139,7 +145,11 @@ func (l *locker) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 	if sess != nil && s.Holder.Session == sess.id {
 		ref.Process = 0
 	}
-	return append(buf, strand.Releaser{Ref: ref}), true
+	where := uintptr(0)
+	if ref.Process == 0 {
+		where = strand.PlaceAt(s.Holder.Offset)
+	}
+	return append(buf, strand.Releaser{Ref: ref, Where: where}), true
 }
 
 // processOf makes a number of a session.
@@ -187,10 +197,11 @@ func (l *locker) acquire(ctx context.Context, place uintptr, recovers, wait bool
 func (l *locker) take(ctx context.Context, s *strand.Strand, sess *session, me claimant, wait bool) error {
 	deeper := false
 	_, err := l.o.update(bounded(ctx), func(st *lockState) error {
+		deeper = false
 		switch {
 		case st.Holder != nil && st.Holder.ID == me.ID: // it was stored, and that not heard of
 			return unchanged(nil)
-		case st.Holder != nil && !st.Died && st.Holder.same(&me):
+		case st.Holder != nil && !st.Died && st.Holder.same(&me) && me.Strand != 0 && (l.again || wait):
 			if !l.again {
 				return unchanged(l.twice(s, st))
 			}
@@ -256,9 +267,6 @@ func (l *locker) leave(ctx context.Context, me *claimant) (granted bool) {
 
 // twice is the error of a strand that would wait for itself.
 func (l *locker) twice(s *strand.Strand, st *lockState) error {
-	if s.ID() == 0 {
-		return fmt.Errorf("%w: %v is held by this goroutine", tristrand.ErrBusy, l)
-	}
 	return &tristrand.DeadlockError{Cycle: []strand.Link{{Waiter: s.Name(), On: l.String(), Holder: s.Name(), TakenAt: st.Holder.At}}}
 }
 
@@ -308,19 +316,17 @@ func (l *locker) free(ctx context.Context, all bool) (levels int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	depth, id := -1, ""
+	depth := -1
 	_, err = l.o.update(ctx, func(st *lockState) error {
 		mine := st.Holder != nil && !st.Died && st.Holder.same(&me)
 		switch {
-		case depth >= 0 && (!mine || st.Holder.ID != id || st.Depth < depth): // it was stored, and that not heard of
-			return unchanged(nil)
 		case !mine:
 			if st.Holder != nil && st.Holder.Host == me.Host && st.Holder.PID == me.PID && st.Holder.Strand == me.Strand && st.Holder.Session != sess.id {
 				return unchanged(errLease(l.String()))
 			}
-			return unchanged(fmt.Errorf("%w: %v", tristrand.ErrNotHeld, l))
+			return unchanged(l.notHeld(st))
 		}
-		depth, id = st.Depth, st.Holder.ID
+		depth = st.Depth
 		if st.Depth > 1 && !all {
 			st.Depth--
 			return nil
@@ -334,6 +340,15 @@ func (l *locker) free(ctx context.Context, all bool) (levels int, err error) {
 		}
 	}
 	return depth, err
+}
+
+// notHeld is the error of one who does not hold the lock; it says who does.
+func (l *locker) notHeld(st *lockState) error {
+	who := "nobody holds it"
+	if h := st.Holder; h != nil {
+		who = fmt.Sprintf("%q on %s holds it since %s", h.Name, h.Host, h.At)
+	}
+	return fmt.Errorf("%w: %v: %s", tristrand.ErrNotHeld, l, who)
 }
 
 // State returns what the lock looks like, by the leader of the store.
@@ -385,7 +400,7 @@ func (l *locker) fence(ctx context.Context) (token, seq uint64, err error) {
 	case err != nil:
 		return 0, 0, err
 	case st.Holder == nil || st.Died || !st.Holder.same(&me):
-		return 0, 0, fmt.Errorf("%w: %v", tristrand.ErrNotHeld, l)
+		return 0, 0, l.notHeld(st)
 	case sess.isLost():
 		return 0, 0, errLease(l.String())
 	}

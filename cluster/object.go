@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/gtoken"
 	"github.com/tristrand/tristrand/internal/wire"
 	"github.com/tristrand/tristrand/strand"
@@ -30,13 +33,15 @@ type object[S any] struct {
 	// anything; sessions yields those that are in it.
 	reap     func(s *S, session string) bool
 	sessions func(s *S) []string
-	start    func() *S // a new object's state
+	start    func() *S                                  // a new object's state
+	inspect  func(ctx context.Context, id string) error // says whether a wait is in vain
 
 	mu    sync.Mutex // guards the rest
 	seq   uint64
 	data  []byte // of the newest state that is known
 	known bool
 	waits map[string]*waiting
+	vain  map[string]error // waits that are to end
 	sub   *nats.Subscription
 	timer *time.Timer
 }
@@ -71,6 +76,7 @@ type claimant struct {
 	Until   bool      `cbor:"10,keyasint,omitempty"` // it waits with a deadline
 	Since   int64     `cbor:"11,keyasint,omitempty"` // of the servers' time
 	Levels  int       `cbor:"12,keyasint,omitempty"` // to have when it has the lock
+	Offset  int32     `cbor:"13,keyasint,omitempty"` // of At, in this program
 }
 
 // same reports whether two claims are of one strand.
@@ -92,7 +98,8 @@ func (o *object[S]) claim(ctx context.Context, s *strand.Strand, place uintptr) 
 		me.Guest = uint64(gtoken.Get())
 	}
 	if place != 0 {
-		me.At = strand.Place(strand.PlaceAt(s.Offset(place)))
+		me.Offset = s.Offset(place)
+		me.At = strand.Place(strand.PlaceAt(me.Offset))
 	}
 	_, me.Until = ctx.Deadline()
 	me.Since = o.c.clock.now().UnixNano()
@@ -118,15 +125,30 @@ func (o *object[S]) read(ctx context.Context) (*S, error) {
 	return o.decode(m.Data)
 }
 
+// An envelope is a state as it is stored, with the last changes that made it: one that was
+// stored without its author hearing of that is found there, and not made again.
+type envelope[S any] struct {
+	Ops   []string `cbor:"1,keyasint"`
+	State *S       `cbor:"2,keyasint"`
+}
+
+const keptOps = 16
+
 func (o *object[S]) decode(data []byte) (*S, error) {
+	e, err := o.open(data)
+	return e.State, err
+}
+
+func (o *object[S]) open(data []byte) (envelope[S], error) {
+	e := envelope[S]{}
 	if data == nil {
-		return o.start(), nil
+		e.State = o.start()
+		return e, nil
 	}
-	s := new(S)
-	if err := wire.Decode(data, s); err != nil {
-		return nil, fmt.Errorf("%v: its state cannot be decoded: %w: is it of another kind?", o, err)
+	if err := wire.Decode(data, &e); err != nil || e.State == nil {
+		return e, fmt.Errorf("%v: its state cannot be decoded: %w: is it of another kind?", o, err)
 	}
-	return s, nil
+	return e, nil
 }
 
 // learn takes note of a state, and wakes those who wait for one.
@@ -161,7 +183,8 @@ const casPatience = 30 * time.Second
 // done before.
 func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64, error) {
 	until := time.Now().Add(casPatience)
-	fresh := false
+	fresh, unsure := false, false
+	op := strconv.FormatUint(claims.Add(1), 36) + "." + o.c.id[:6]
 	for {
 		o.mu.Lock()
 		known, seq, data := o.known, o.seq, o.data
@@ -178,11 +201,14 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			seq, data = o.seq, o.data
 			o.mu.Unlock()
 		}
-		s, err := o.decode(data)
+		e, err := o.open(data)
 		if err != nil {
 			return 0, err
 		}
-		if err := change(s); err != nil {
+		if unsure && slices.Contains(e.Ops, op) {
+			return seq, nil
+		}
+		if err := change(e.State); err != nil {
 			var same *undone
 			if !errors.As(err, &same) {
 				return seq, err
@@ -193,7 +219,10 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			}
 			return seq, same.err
 		}
-		body := encode(s)
+		if e.Ops = append(e.Ops, op); len(e.Ops) > keptOps {
+			e.Ops = slices.Delete(e.Ops, 0, len(e.Ops)-keptOps)
+		}
+		body := encode(&e)
 		if len(body) > bigBody {
 			return seq, fmt.Errorf("%v: its state would have %d bytes: it can have %d", o, len(body), bigBody)
 		}
@@ -205,10 +234,11 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			return r.Seq, nil
 		case hasCode(err, codeWrongLast, codeWrongConstant):
 			fresh = true
+			unsure = unsure || hasCode(err, codeWrongConstant)
 		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
-			fresh = true
+			fresh, unsure = true, true
 			if time.Now().After(until) {
-				return 0, fmt.Errorf("%v: %w", o, err)
+				return 0, fmt.Errorf("%w: %v: %w", tristrand.ErrOutcomeUnknown, o, err)
 			}
 			if err := strand.Sleep(ctx, reconnectWait); err != nil {
 				return 0, err
@@ -243,13 +273,19 @@ func (o *object[S]) await(ctx context.Context, s *strand.Strand, on strand.Resou
 		x.seq = o.seq
 		data := o.data
 		o.waits[id] = x
+		vain := o.vain[id]
+		delete(o.vain, id)
 		o.mu.Unlock()
 		state, err := o.decode(data)
 		done := err != nil
 		if err == nil {
 			done, err = settled(state)
 		}
-		if !done && sess.isLost() {
+		switch {
+		case done:
+		case vain != nil:
+			done, err = true, vain
+		case sess.isLost():
 			done, err = true, errLease(o.String())
 		}
 		if done {
@@ -301,6 +337,7 @@ func (o *object[S]) unlisten(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.waits, id)
+	delete(o.vain, id)
 }
 
 // poll is the safety net of those who wait: a change may have been missed, or who shall
@@ -327,11 +364,33 @@ func (o *object[S]) poll() {
 			}
 		}
 	}
+	o.inspectAll(ctx)
 	o.mu.Lock()
 	if o.sub != nil {
 		o.timer = time.AfterFunc(o.pollEvery(), o.poll)
 	}
 	o.mu.Unlock()
+}
+
+// inspectAll ends the waits that are in vain.
+func (o *object[S]) inspectAll(ctx context.Context) {
+	if o.inspect == nil {
+		return
+	}
+	o.mu.Lock()
+	ids := slices.Collect(maps.Keys(o.waits))
+	o.mu.Unlock()
+	for _, id := range ids {
+		if err := o.inspect(ctx, id); err != nil {
+			o.mu.Lock()
+			if o.vain == nil {
+				o.vain = make(map[string]error)
+			}
+			o.vain[id] = err
+			o.mu.Unlock()
+			o.wakeOne(id)
+		}
+	}
 }
 
 // bounded is the ctx of what is done whatever has become of the caller's.

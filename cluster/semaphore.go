@@ -18,7 +18,7 @@ type Semaphore struct{ counter }
 // NewSemaphore returns the semaphore of that name; n, its count when it is made, must not be
 // below 0.
 func NewSemaphore(c *Cluster, name string, n int) *Semaphore {
-	return &Semaphore{newCounter(c, name, n, 0)}
+	return &Semaphore{newCounter(c, name, n, false)}
 }
 
 // A BoundedSemaphore is a Semaphore whose count cannot rise above its first value.
@@ -26,7 +26,7 @@ type BoundedSemaphore struct{ counter }
 
 // NewBoundedSemaphore returns the bounded semaphore of that name.
 func NewBoundedSemaphore(c *Cluster, name string, n int) *BoundedSemaphore {
-	return &BoundedSemaphore{newCounter(c, name, n, n)}
+	return &BoundedSemaphore{newCounter(c, name, n, true)}
 }
 
 var (
@@ -37,7 +37,6 @@ var (
 type counter struct {
 	o     *object[semaphoreState]
 	bound bool
-	n     int
 }
 
 type semaphoreState struct {
@@ -47,11 +46,15 @@ type semaphoreState struct {
 	Queue []claimant     `cbor:"4,keyasint,omitempty"`
 }
 
-func newCounter(c *Cluster, name string, n, bound int) counter {
+func newCounter(c *Cluster, name string, n int, bounded bool) counter {
 	if n < 0 {
 		panic(fmt.Sprintf("cluster: a semaphore of %d: the count must not be below 0", n))
 	}
 	o := newObject[semaphoreState](c, "semaphore", name)
+	bound := 0
+	if bounded {
+		bound = n
+	}
 	o.start = func() *semaphoreState { return &semaphoreState{Free: n, Bound: bound} }
 	o.reap = func(s *semaphoreState, session string) bool {
 		was := len(s.Queue)
@@ -71,7 +74,7 @@ func newCounter(c *Cluster, name string, n, bound int) counter {
 		}
 		return all
 	}
-	return counter{o, bound > 0 || n == 0 && bound == n, n}
+	return counter{o, bounded}
 }
 
 func (s *semaphoreState) take(session string) {
@@ -118,6 +121,7 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 	}
 	queued, taken := false, false
 	_, err = c.o.update(bounded(ctx), func(st *semaphoreState) error {
+		taken = false
 		queued = slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 		switch {
 		case queued:
@@ -144,10 +148,9 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 	}
 	left := false
 	_, _ = c.o.update(bounded(ctx), func(st *semaphoreState) error {
-		if !waits(st) {
+		if left = waits(st); !left {
 			return unchanged(nil)
 		}
-		left = true
 		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 		return nil
 	})
@@ -173,7 +176,10 @@ func (c *counter) Release(ctx context.Context, n int) error {
 			return unchanged(fmt.Errorf("%w: %v has %d of %d free, and %d were to be released", tristrand.ErrOverRelease, c, st.Free, st.Bound, n))
 		}
 		st.Free += n
-		if st.Has[me.Session] -= min(n, st.Has[me.Session]); st.Has[me.Session] == 0 {
+		switch has := st.Has[me.Session]; {
+		case has > n:
+			st.Has[me.Session] = has - n
+		default:
 			delete(st.Has, me.Session)
 		}
 		st.pass()

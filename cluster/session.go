@@ -189,7 +189,6 @@ func errLease(what string) error {
 	return fmt.Errorf("%w: %s: this process did not reach the store, or was stopped, for longer than the lease", tristrand.ErrLost, what)
 }
 
-
 func processName() (host string, pid int) {
 	host, _ = os.Hostname()
 	return host, os.Getpid()
