@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/tristrand/tristrand"
@@ -57,26 +58,23 @@ func (b *Barrier) broken() error { return fmt.Errorf("%w: %v", tristrand.ErrBrok
 // Wait waits until all parties have called it.
 func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 	s := strand.Enter(ctx, strand.Op{Verb: "wait", On: b, Write: true})
-	if err := strand.Err(ctx); err != nil {
-		return 0, err
+	if err := strand.Err(ctx); err != nil { // it was to come, and will not
+		return 0, b.giveUp(ctx, ^uint64(0), 0, err)
 	}
 	sess, me, err := b.o.claim(ctx, s, 0)
 	if err != nil {
 		return 0, err
 	}
 	var passed, resets uint64
-	last, came := false, false
+	last := false
 	_, err = b.o.update(bounded(ctx), func(st *barrierState) error {
-		i := slices.IndexFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 		switch {
 		case st.Broken:
 			return unchanged(b.broken())
-		case i >= 0, came && (st.Passed != passed || st.Resets != resets):
-			return unchanged(nil)
 		case len(st.Queue) >= st.Parties: // the last party acts still
 			return unchanged(errNotYet)
 		}
-		passed, resets, came = st.Passed, st.Resets, true
+		passed, resets = st.Passed, st.Resets
 		turn = len(st.Queue)
 		if last = turn == st.Parties-1; last && b.Action == nil {
 			st.Passed++
@@ -124,7 +122,7 @@ func (b *Barrier) giveUp(ctx context.Context, passed, resets uint64, err error) 
 		case st.Passed > passed:
 			err = nil
 			return unchanged(nil)
-		case st.Broken, st.Resets != resets:
+		case st.Broken, st.Resets != resets && passed != ^uint64(0):
 			return unchanged(nil)
 		}
 		st.Broken, st.Queue, st.Acting = true, nil, ""
@@ -166,12 +164,22 @@ func (b *Barrier) act(ctx context.Context, id string) (err error) {
 			_ = finish(false)
 		}
 	}()
-	err = b.Action(ctx)
+	err = b.call(ctx)
 	returned = true
 	if ferr := finish(err == nil); err == nil {
 		err = ferr
 	}
 	return err
+}
+
+// call calls the action, and turns a panic into an error.
+func (b *Barrier) call(ctx context.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: "barrier action"}
+		}
+	}()
+	return b.Action(ctx)
 }
 
 // Abort breaks the barrier.

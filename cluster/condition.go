@@ -24,9 +24,12 @@ type conditionState struct {
 
 var _ tristrand.Condition = (*Condition)(nil)
 
-// NewCondition returns the condition of that name with a Lock or RLock of the same cluster.
-// It panics if l is of another kind.
+// NewCondition returns the condition of that name with a Lock or RLock of the same cluster;
+// nil is the RLock of the condition's own name. It panics if l is of another kind.
 func NewCondition(c *Cluster, name string, l tristrand.Locker) *Condition {
+	if l == nil {
+		l = NewRLock(c, name)
+	}
 	k := &Condition{l: l}
 	switch l := l.(type) {
 	case *Lock:

@@ -56,13 +56,13 @@ func (e *Event) Wait(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	passed, queued := false, false
+	passed := false
 	_, err = e.o.update(bounded(ctx), func(st *eventState) error {
 		in := slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
-		if passed = st.Set || queued && !in; passed || in {
+		if passed = st.Set; passed || in {
 			return unchanged(nil)
 		}
-		st.Queue, queued = append(st.Queue, me), true
+		st.Queue = append(st.Queue, me)
 		return nil
 	})
 	if err != nil || passed {

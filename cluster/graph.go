@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -14,15 +13,7 @@ import (
 
 // A graph is what this process knows of who waits for whom at the cluster's locks. Their
 // states say it: who holds each, and who waits for it.
-type graph struct {
-	c *Cluster
-
-	mu    sync.Mutex // guards the rest
-	edges map[strand.Ref]edge
-	at    time.Time
-	timer *time.Timer
-	over  bool
-}
+type graph struct{ c *Cluster }
 
 // An edge is a strand that waits for a lock.
 type edge struct {

@@ -42,6 +42,7 @@ type object[S any] struct {
 	known bool
 	waits map[string]*waiting
 	vain  map[string]error // waits that are to end
+	users int              // of sub: waits, those about to begin too
 	sub   *nats.Subscription
 	timer *time.Timer
 }
@@ -317,6 +318,7 @@ func (o *object[S]) listen() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.sub != nil {
+		o.users++
 		return nil
 	}
 	sub, err := o.c.link.nc.Subscribe(o.c.subject("e."+o.subj), func(m *nats.Msg) {
@@ -327,6 +329,7 @@ func (o *object[S]) listen() error {
 	if err != nil {
 		return fmt.Errorf("%v: %w", o, err)
 	}
+	o.users++
 	o.sub, o.known = sub, false
 	o.timer = time.AfterFunc(o.pollEvery()/4, o.poll)
 	return nil
@@ -336,6 +339,7 @@ func (o *object[S]) listen() error {
 func (o *object[S]) unlisten(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.users--
 	delete(o.waits, id)
 	delete(o.vain, id)
 }
@@ -344,7 +348,7 @@ func (o *object[S]) unlisten(id string) {
 // make it may be dead.
 func (o *object[S]) poll() {
 	o.mu.Lock()
-	if len(o.waits) == 0 {
+	if o.users == 0 {
 		_ = o.sub.Unsubscribe()
 		o.sub, o.known, o.timer = nil, false, nil
 		o.mu.Unlock()

@@ -118,7 +118,7 @@ func (s *queueState) move() {
 		case len(s.Items) > 0 && len(s.Getters) > 0:
 			s.Handed = append(s.Handed, handed{s.Getters[0], s.pop()})
 			s.Getters = slices.Delete(s.Getters, 0, 1)
-		case len(s.Putters) > 0 && s.room(len(s.Putters[0].Item.Body)):
+		case len(s.Putters) > 0 && !s.Down && s.room(len(s.Putters[0].Item.Body)):
 			s.push(s.Putters[0].Item)
 			s.Putters = slices.Delete(s.Putters, 0, 1)
 		default:

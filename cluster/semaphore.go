@@ -119,13 +119,10 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 	if err != nil {
 		return err
 	}
-	queued, taken := false, false
+	taken := false
 	_, err = c.o.update(bounded(ctx), func(st *semaphoreState) error {
 		taken = false
-		queued = slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 		switch {
-		case queued:
-			return unchanged(nil)
 		case st.Free > 0 && len(st.Queue) == 0:
 			taken = true
 			st.take(me.Session)
@@ -133,7 +130,7 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 		case !wait:
 			return unchanged(fmt.Errorf("%w: %v", tristrand.ErrBusy, c))
 		}
-		st.Queue, queued, taken = append(st.Queue, me), true, false
+		st.Queue = append(st.Queue, me)
 		return nil
 	})
 	if err != nil || taken {
