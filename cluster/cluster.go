@@ -166,7 +166,17 @@ func (c *Cluster) connect() error {
 		nats.Name("tristrand " + c.id), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(64 << 20),
 		nats.IgnoreAuthErrorAbort(), nats.Timeout(5 * time.Second), nats.DrainTimeout(5 * time.Second),
-		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) {
+			if l := c.link; l != nil {
+				l.broken()
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			if l := c.link; l != nil {
+				l.mended()
+			}
+			c.reconnected()
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				c.reconnected() // what was dropped is read again

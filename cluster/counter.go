@@ -3,11 +3,13 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -30,7 +32,7 @@ func (k *Counter) String() string { return k.name }
 func (k *Counter) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
 
 // Add adds n and returns the sum. When it is not known whether that was done, because the
-// servers did not answer, the error says so and it is not done again.
+// servers did not answer, the error is tristrand.ErrOutcomeUnknown and it is not done again.
 func (k *Counter) Add(ctx context.Context, n int64) (int64, error) {
 	strand.Enter(ctx, strand.Op{Verb: "add", On: k, Write: true})
 	if err := k.c.ensure(ctx, streamCount); err != nil {
@@ -41,6 +43,9 @@ func (k *Counter) Add(ctx context.Context, n int64) (int64, error) {
 		incr = "+" + incr
 	}
 	r, err := k.c.link.store(ctx, k.name, k.c.subject(k.subj), nats.Header{"Nats-Incr": []string{incr}}, nil)
+	if errors.Is(err, errNoAnswer) {
+		err = fmt.Errorf("%w: %w", tristrand.ErrOutcomeUnknown, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", k.name, err)
 	}

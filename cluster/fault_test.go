@@ -360,7 +360,7 @@ func TestStartErrorsSayWhy(t *testing.T) {
 		{"wrong credentials", "uthorization", cluster.Options{URLs: []string{c.URL()}, User: "u", Password: "wrong"}},
 		{"no credentials", "uthorization", cluster.Options{URLs: []string{c.URL()}}},
 		{"nobody there", "no servers", cluster.Options{URLs: []string{"nats://127.0.0.1:1"}}},
-		{"more than the server gives", "durability power", cluster.Options{URLs: []string{c.URL()}, User: "u", Password: "secret", Durability: cluster.Power}},
+		{"more than the server gives", "Power", cluster.Options{URLs: []string{c.URL()}, User: "u", Password: "secret", Durability: cluster.Power}},
 		{"two peers", "3 or 5", cluster.Options{Self: "a:1", Peers: []string{"a:1", "b:1"}}},
 		{"a bad namespace", "namespace", cluster.Options{Namespace: "a.b"}},
 	} {

@@ -85,6 +85,7 @@ type note struct {
 type noteJob struct {
 	N     string `cbor:"1,keyasint"`
 	Times int    `cbor:"2,keyasint,omitempty"` // how often it was delivered
+	Copy  string `cbor:"3,keyasint,omitempty"` // which of those stored, if it was stored twice
 }
 
 // The notes.

@@ -21,6 +21,7 @@ type task struct {
 	f     *frame
 	reply string // where the store hears of it
 	times int    // how often it has been delivered
+	copy  string // the stream and sequence of what was delivered
 	came  time.Time
 
 	alone bool          // nobody waits for the result
@@ -53,6 +54,7 @@ func (v *service) read(s *source, m *nats.Msg) *task {
 	t := &task{v: v, src: s, f: new(frame), reply: m.Reply, times: 1, came: time.Now(), beat: time.Now()}
 	if meta, err := m.Metadata(); err == nil {
 		t.times = int(meta.NumDelivered)
+		t.copy = meta.Stream + "/" + formatUint(meta.Sequence.Stream)
 	}
 	if err := wire.Decode(m.Data, t.f); err != nil {
 		t.f = &frame{Client: "unreadable", N: newID(), Queue: s.queue, Body: bytes.Clone(m.Data)}
@@ -131,7 +133,7 @@ func (v *service) inquireOf(asks string, group []*task) {
 	}
 	n := v.note(noteBegin)
 	for _, t := range known {
-		n.Jobs = append(n.Jobs, noteJob{t.f.N, t.times})
+		n.Jobs = append(n.Jobs, noteJob{t.f.N, t.times, t.copy})
 	}
 	v.c.link.send(v.c.subject("c."+asks+".q"), nil, encode(n), askPatience, func(m *nats.Msg, err error) {
 		var verdicts []verdict
@@ -380,7 +382,7 @@ func (v *service) sendBack(t *task, after time.Duration) {
 		return
 	}
 	n := v.note(noteBack)
-	n.Jobs = []noteJob{{t.f.N, t.times}}
+	n.Jobs = []noteJob{{t.f.N, t.times, t.copy}}
 	v.c.link.send(v.c.subject("c."+t.f.Asks+".q"), nil, encode(n), askPatience, func(m *nats.Msg, err error) {
 		var verdicts []verdict
 		if err == nil {

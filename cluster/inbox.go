@@ -226,7 +226,7 @@ func (p *Pool) noted(m *nats.Msg) {
 		case it == nil:
 			verdicts[i] = verdict{Do: doDrop}
 		case n.Op == noteBegin:
-			verdicts[i] = p.mayBegin(it, &n, j.Times)
+			verdicts[i] = p.mayBegin(it, &n, j.Copy)
 		case n.Op == noteBack:
 			verdicts[i] = p.takeBack(it, &n)
 		case n.Op == noteFailed && n.Fault != nil:
@@ -239,14 +239,14 @@ func (p *Pool) noted(m *nats.Msg) {
 }
 
 // mayBegin says whether a job may begin.
-func (p *Pool) mayBegin(it *item, n *note, times int) verdict {
+func (p *Pool) mayBegin(it *item, n *note, which string) verdict {
 	p.mu.Lock()
 	state, cause := it.state, it.cause
-	if state == begun && times <= 1 {
+	if state == begun && it.copy != which {
 		p.mu.Unlock()
 		return verdict{Do: doDrop} // it was stored twice, and the other one runs
 	}
-	it.by = n.Worker
+	it.by, it.copy = n.Worker, which
 	p.mu.Unlock()
 	switch {
 	case state == over:

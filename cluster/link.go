@@ -30,6 +30,7 @@ type link struct {
 	next   uint64
 	calls  map[string]*request
 	closed bool
+	cut    time.Time // when the connection was lost last
 	stop   chan struct{}
 	swept  chan struct{}
 }
@@ -37,8 +38,8 @@ type link struct {
 // A request waits for its answer.
 type request struct {
 	done func(*nats.Msg, error) // on the goroutine of the link; it must not block
+	sent time.Time
 	due  time.Time
-	what string
 }
 
 // sweepEvery is how often requests are looked at that have had no answer in time.
@@ -114,6 +115,30 @@ func (l *link) sweep() {
 	}
 }
 
+// broken notes that the connection is lost.
+func (l *link) broken() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = time.Now()
+}
+
+// mended gives up the requests that were sent before the connection was lost: their answers
+// will not come. Those sent since go out now.
+func (l *link) mended() {
+	var lost []*request
+	l.mu.Lock()
+	for token, r := range l.calls {
+		if r.sent.Before(l.cut) {
+			lost = append(lost, r)
+			delete(l.calls, token)
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range lost {
+		r.done(nil, errNoAnswer)
+	}
+}
+
 // close ends all requests.
 func (l *link) close() {
 	l.mu.Lock()
@@ -141,9 +166,10 @@ func (l *link) send(subject string, hdr nats.Header, data []byte, within time.Du
 		go done(nil, errLinkClosed)
 		return
 	}
+	now := time.Now()
 	l.next++
 	token := strconv.FormatUint(l.next, 36)
-	l.calls[token] = &request{done: done, due: time.Now().Add(within), what: subject}
+	l.calls[token] = &request{done: done, sent: now, due: now.Add(within)}
 	l.mu.Unlock()
 	err := l.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: l.inbox + token, Header: hdr, Data: data})
 	if err == nil {

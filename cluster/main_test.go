@@ -113,8 +113,8 @@ func spawn(t testing.TB, part string, args ...string) *child {
 
 // kill kills it in its tracks, and waits.
 func (c *child) kill() {
+	_ = c.Process.Kill()
 	c.once.Do(func() {
-		_ = c.Process.Kill()
 		_ = c.Wait()
 		close(c.ended)
 	})

@@ -42,6 +42,8 @@ type object[S any] struct {
 	known bool
 	waits map[string]*waiting
 	vain  map[string]error // waits that are to end
+	busy  bool             // somebody changes it
+	line  []strand.Wait    // of those who want to
 	users int              // of sub: waits, those about to begin too
 	sub   *nats.Subscription
 	timer *time.Timer
@@ -186,12 +188,13 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 	until := time.Now().Add(casPatience)
 	fresh, unsure := false, false
 	op := strconv.FormatUint(claims.Add(1), 36) + "." + o.c.id[:6]
+	o.begin(ctx)
+	defer o.finish()
 	for {
 		o.mu.Lock()
 		known, seq, data := o.known, o.seq, o.data
-		listening := o.sub != nil
 		o.mu.Unlock()
-		if !known || fresh || !listening {
+		if !known || fresh {
 			if _, err := o.read(ctx); err != nil {
 				if (errors.Is(err, errNoAnswer) || errors.Is(err, errNoResponders)) && time.Now().Before(until) && strand.Sleep(ctx, reconnectWait) == nil {
 					continue
@@ -214,7 +217,7 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			if !errors.As(err, &same) {
 				return seq, err
 			}
-			if known && !fresh && listening && same.err != nil {
+			if known && !fresh && same.err != nil {
 				fresh = true // what was known may be old
 				continue
 			}
@@ -248,6 +251,35 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			return 0, fmt.Errorf("%v: %w", o, err)
 		}
 	}
+}
+
+// begin waits for the turn to change the object: the strands of one process would only get
+// in each other's way.
+func (o *object[S]) begin(ctx context.Context) {
+	o.mu.Lock()
+	if !o.busy {
+		o.busy = true
+		o.mu.Unlock()
+		return
+	}
+	w := strand.Current(ctx).NewWait()
+	o.line = append(o.line, w)
+	o.mu.Unlock()
+	_ = w.Park(bounded(ctx), pending("the turn to change "+o.String())) // it has no end but the turn
+}
+
+// finish passes the turn on.
+func (o *object[S]) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.line) > 0 {
+		w := o.line[0]
+		o.line = o.line[1:]
+		if w.Grant() {
+			return
+		}
+	}
+	o.busy = false
 }
 
 // await waits until settled, called with each new state, returns true. on is what the

@@ -96,7 +96,7 @@ func (t *task) reporter() reporter {
 			return nil
 		}
 		n := t.v.note(noteProgress)
-		n.Jobs, n.Data = []noteJob{{t.f.N, t.times}}, data
+		n.Jobs, n.Data = []noteJob{{t.f.N, t.times, t.copy}}, data
 		return t.v.c.link.nc.Publish(t.v.c.subject("c."+t.f.Asks+".q"), encode(n))
 	}
 }
@@ -210,7 +210,7 @@ func (v *service) done(t *task, r *result) {
 		return
 	}
 	n := v.note(noteFailed)
-	n.Jobs, n.Fault = []noteJob{{t.f.N, t.times}}, r.Fault
+	n.Jobs, n.Fault = []noteJob{{t.f.N, t.times, t.copy}}, r.Fault
 	data := encode(n)
 	if len(data) > bigBody {
 		n.Fault = &fault{Text: n.Fault.Text[:min(len(n.Fault.Text), bigBody/2)], Type: n.Fault.Type, Is: n.Fault.Is}

@@ -27,6 +27,7 @@ type item struct {
 	accepted bool
 	state    itemState
 	by       string // the worker that has it
+	copy     string // which of those stored it has
 	stream   string // where it is stored
 	seq      uint64
 	due      time.Time // not before
