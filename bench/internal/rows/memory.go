@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/bench/internal/measure"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 	"github.com/tristrand/tristrand/thread"
 )
@@ -91,11 +93,16 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 	if strings.HasPrefix(args[0], "hand-") {
 		return handChild(ctx, w, args[0])
 	}
+	if side, ok := sides[args[0]]; ok {
+		return side(ctx, w, args[1])
+	}
 	jobs, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	work, ok := map[string]func(context.Context, int, *Footprint) error{"map": mapOnce, "pond-group": pondOnce}[args[0]]
+	work, ok := map[string]func(context.Context, int, *Footprint) error{
+		"map": mapOnce, "pond-group": pondOnce, "proc-map": mapOnWorkers,
+	}[args[0]]
 	if !ok {
 		return fmt.Errorf("-child %s: there is no such side", args[0])
 	}
@@ -125,10 +132,17 @@ func Child(ctx context.Context, w io.Writer, args []string) error {
 // of the work and ten times in the last, while the jobs that have been read ahead
 // are there.
 func mapOnce(ctx context.Context, jobs int, f *Footprint) error {
-	p := &thread.Pool{Workers: 2}
+	return mapThrough(ctx, &thread.Pool{Workers: 2}, addOne, jobs, f)
+}
+
+func mapOnWorkers(ctx context.Context, jobs int, f *Footprint) error {
+	return mapThrough(ctx, &process.Pool{Workers: procWorkers}, remoteAdd, jobs, f)
+}
+
+func mapThrough(ctx context.Context, p tristrand.Executor, task *tristrand.Task[int, int], jobs int, f *Footprint) error {
 	next, every := 0, max(1, jobs/100)
 	var seen []float64
-	for v, err := range addOne.Map(ctx, p, count(jobs)) {
+	for v, err := range task.Map(ctx, p, count(jobs)) {
 		if next++; err != nil || v != next {
 			return wrong(v, next)
 		}

@@ -226,3 +226,17 @@ func residentOf(pid int) (int64, error) {
 	}
 	return 0, errors.New("the process has no VmRSS")
 }
+
+// threadsOf returns how many threads of the system a process has.
+func threadsOf(pid string) (int, error) {
+	b, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "Threads:"); ok {
+			return strconv.Atoi(strings.TrimSpace(rest))
+		}
+	}
+	return 0, errors.New("the process has no Threads")
+}
