@@ -20,7 +20,10 @@ var pid = tristrand.Define("idle.pid", func(context.Context, struct{}) (int, err
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "none" {
-		report(os.Getpid())
+		if err := report(os.Getpid()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	process.Main(func(ctx context.Context) error {

@@ -14,12 +14,16 @@ const (
 	PerOp Unit = iota // nanoseconds for one operation: the figure divided by their number
 	Nanos             // nanoseconds
 	Bytes
+	Count // of something
 )
 
 // Format writes x with three digits.
 func (u Unit) Format(x float64) string {
-	if u == Bytes {
+	switch u {
+	case Bytes:
 		return formatBytes(x)
+	case Count:
+		return fmt.Sprintf("%.3g", x)
 	}
 	switch {
 	case x < 1e3:

@@ -64,7 +64,7 @@ func managerOwn(o Options, ours *hostedBy) []measure.Row {
 	call.Ours, call.Peer = ours.golang(o, 1, "get", nil), unixEcho(o)
 	fair := measure.Row{
 		Name: "manager-lock-fair", What: "64 Go clients and one lock: how often the most served had it, to the least served",
-		Unit: measure.Nanos, Absolute: measure.AtMost(1.5), ScaleName: "times",
+		Unit: measure.Count, Absolute: measure.AtMost(1.5), ScaleName: "times",
 		Ours: ours.golang(o, 64, "lock", func(served []int) float64 {
 			least, most := served[0], served[0]
 			for _, n := range served {

@@ -25,8 +25,13 @@ type adder interface {
 
 var handshake = plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "BENCH_PLUGIN", MagicCookieValue: "adder"}
 
-// plugins are the same thing over both of go-plugin's protocols.
-var plugins = map[string]plugin.Plugin{"netrpc": netrpcPlugin{}, "grpc": grpcPlugin{}}
+// plugins are the same thing over each of go-plugin's protocols.
+func plugins(protocol string) plugin.PluginSet {
+	if protocol == "grpc" {
+		return plugin.PluginSet{protocol: grpcPlugin{}}
+	}
+	return plugin.PluginSet{protocol: netrpcPlugin{}}
+}
 
 type netrpcPlugin struct{}
 
@@ -141,7 +146,7 @@ func pluginImpl(o Options, protocol string, run func(ctx context.Context, a adde
 			return measure.Trial{}, err
 		}
 		c := plugin.NewClient(&plugin.ClientConfig{
-			HandshakeConfig: handshake, Plugins: plugins, Logger: hclog.NewNullLogger(),
+			HandshakeConfig: handshake, Plugins: plugins(protocol), Logger: hclog.NewNullLogger(),
 			Cmd:              exec.Command(o.Self, "-child", "plugin", protocol),
 			AllowedProtocols: []plugin.Protocol{plugin.ProtocolNetRPC, plugin.ProtocolGRPC},
 		})
@@ -169,7 +174,7 @@ func pluginImpl(o Options, protocol string, run func(ctx context.Context, a adde
 
 // pluginChild is the plugin.
 func pluginChild(protocol string) {
-	cfg := &plugin.ServeConfig{HandshakeConfig: handshake, Plugins: plugins, Logger: hclog.NewNullLogger()}
+	cfg := &plugin.ServeConfig{HandshakeConfig: handshake, Plugins: plugins(protocol), Logger: hclog.NewNullLogger()}
 	if protocol == "grpc" {
 		cfg.GRPCServer = plugin.DefaultGRPCServer
 	}

@@ -33,7 +33,7 @@ func sharing(o Options) []measure.Row {
 	rows = append(rows, bounded(value, peerBounds{{pythonProcess("python-mp-value", "value"), measure.Bound{}}})...)
 	return append(rows,
 		measure.Row{
-			Name: "shm-waiters", What: "threads of the system that come with 1000 goroutines which wait for shm locks", Unit: measure.Nanos,
+			Name: "shm-waiters", What: "threads of the system that come with 1000 goroutines which wait for shm locks", Unit: measure.Count,
 			Absolute: measure.AtMost(8), ScaleName: "threads", Ours: waiters(o),
 		},
 		measure.Row{
