@@ -8,20 +8,18 @@ import (
 )
 
 // closeQueue lets no more clients into the kernel's queue of a socket, so that it
-// can be emptied, and reports whether it could: of a Unix socket by shutdown, whose
-// new clients are refused; of TCP by a filter that drops SYN packets, whose clients
-// try again a second later and find the next server, or nobody. A kernel without
-// filters gets the next best, a queue of one place.
+// can be emptied, and reports whether it could: by a filter that drops SYN packets,
+// whose clients try again a second later and find the next server, or nobody. A
+// kernel without filters, and Unix sockets, get the next best, a queue of one place.
+// (A shutdown of a Unix socket would make it ready for ever, with nobody to accept.)
 func closeQueue(l net.Listener) bool {
 	err := error(unix.ENOTSUP)
 	control(l, func(fd int) {
-		if l.Addr().Network() == "unix" {
-			err = unix.Shutdown(fd, unix.SHUT_RD)
-			return
+		if l.Addr().Network() != "unix" {
+			err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
+				Len: uint16(len(dropSYN)), Filter: &dropSYN[0],
+			})
 		}
-		err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
-			Len: uint16(len(dropSYN)), Filter: &dropSYN[0],
-		})
 		if err != nil {
 			_ = unix.Listen(fd, 0)
 		}

@@ -37,6 +37,7 @@ func serving(o Options) []measure.Row {
 		row.Bound = measure.Bound{}
 		all = append(all, against(row, bare.cpu(conns))...)
 	}
+	all = append(all, servingOnOneCore(o)...)
 	once := measure.Row{Name: "serve-once", What: "connections opened, answered once and closed, warm worker processes", Bound: measure.AtLeast(10)}
 	once.Ours = servedBy(o, "processes", "serve-process").once()
 	all = append(all, against(once, servedByPython("forking").once(), socat("head -c 64").once())...)
@@ -62,6 +63,25 @@ func serving(o Options) []measure.Row {
 	return append(all, against(idle, bare.idle("lines"))...)
 }
 
+// servingOnOneCore compares coroutines with goroutines where both have one
+// processor, and with gevent.
+func servingOnOneCore(o Options) (all []measure.Row) {
+	bare, ours := servedBy(o, "bare-net", "serve-bare-1"), servedBy(o, "coroutines", "serve-coro-1")
+	for _, conns := range []int{64, 500} {
+		name, what := fmt.Sprintf("serve-coro-%d", conns), fmt.Sprintf("64 B there and back on %d connections, coroutine model, GOMAXPROCS=1", conns)
+		row := measure.Row{Name: name, What: what, Ours: ours.echo(conns), Bound: measure.AtLeast(0.97)}
+		all = append(all, against(row, bare.echo(conns))...)
+		row = measure.Row{Name: name + "-cpu", What: what + ": the server's processor time", Ours: ours.cpu(conns), Bound: measure.AtMost(1)}
+		all = append(all, against(row, bare.cpu(conns))...)
+		row.Bound = measure.AtMost(0.5)
+		all = append(all, against(row, servedByPython("gevent").cpu(conns))...)
+		row = measure.Row{Name: name + "-p99", What: what + ": the slowest of a hundred", Unit: measure.Nanos, Ours: ours.p99(conns), Bound: measure.AtMost(1.2)}
+		all = append(all, against(row, bare.p99(conns))...)
+	}
+	idle := measure.Row{Name: "serve-coro-idle", What: "memory of an idle connection, coroutine model", Unit: measure.Bytes, Ours: ours.idle("echo")}
+	return append(all, against(idle, bare.idle("echo"))...)
+}
+
 // A side is a server to be measured.
 type side struct {
 	name  string
@@ -85,10 +105,15 @@ func servedBy(o Options, name, child string) side {
 
 func servedByPython(kind string) side {
 	return side{kind, func(ctx context.Context, work string) (*program, error) {
-		if kind == "gevent" && exec.CommandContext(ctx, "python3", "-c", "import gevent").Run() != nil {
-			return nil, measure.MissingError("gevent is not installed")
+		if kind != "gevent" {
+			return startPython(ctx, servingScript, kind, work)
 		}
-		return startPython(ctx, servingScript, kind, work)
+		for _, python := range []string{"python3", "/usr/bin/python3"} { // a distribution's packages are its own interpreter's
+			if exec.CommandContext(ctx, python, "-c", "import gevent").Run() == nil {
+				return startProgram(ctx, python, "-c", servingScript, kind, work)
+			}
+		}
+		return nil, measure.MissingError("gevent is not installed")
 	}}
 }
 

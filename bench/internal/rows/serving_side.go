@@ -51,6 +51,7 @@ func echoOn(c net.Conn, once bool) error {
 // models are the sides that this library serves.
 var models = map[string]server.Model{
 	"thread":  server.Threads{},
+	"coro":    server.Coroutines{},
 	"process": server.Processes{},
 	"fresh":   server.Processes{PerConnection: true, Workers: 8},
 }

@@ -1,0 +1,105 @@
+//go:build unix
+
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tristrand/tristrand/server"
+)
+
+// Clients that others have written. Those that are not installed are left out.
+func TestRealClients(t *testing.T) {
+	cert, key, _ := certificate(t, t.TempDir(), "x")
+	plain := start(t, &server.Server{Handler: upper})
+	secure := start(t, &server.Server{Handler: upper, CertFile: cert, KeyFile: key, OnError: quiet})
+	coroutines := start(t, &server.Server{Handler: upper, Model: server.Coroutines{}})
+	port := func(s *running) string { return strconv.Itoa(s.addr.(*net.TCPAddr).Port) }
+	const python = `import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30)
+s.sendall(b"hello\n"); s.shutdown(socket.SHUT_WR)
+data = b""
+while True:
+    piece = s.recv(100)
+    if not piece: break
+    data += piece
+sys.stdout.write(data.decode())`
+	for name, words := range map[string][]string{
+		"nc":                {"nc", "-N", "127.0.0.1", port(plain)},
+		"nc to a coroutine": {"nc", "-N", "127.0.0.1", port(coroutines)},
+		"socat":             {"socat", "-t30", "-", "TCP:127.0.0.1:" + port(plain)},
+		"socat with TLS":    {"socat", "-t30", "-", "OPENSSL:127.0.0.1:" + port(secure) + ",verify=0"},
+		"openssl s_client":  {"openssl", "s_client", "-quiet", "-no_ign_eof", "-connect", "127.0.0.1:" + port(secure)},
+		"python":            {"python3", "-c", python, port(plain)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(words[0]); err != nil {
+				t.Skip(words[0] + " is not installed")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+			cmd.Stdin = strings.NewReader("hello\n")
+			var out strings.Builder
+			cmd.Stdout = &out
+			if strings.HasPrefix(name, "openssl") { // it leaves at the end of its input
+				cmd.Stdin = nil
+				in, err := cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(2*time.Second, func() { _ = in.Close() })
+				_, _ = io.WriteString(in, "hello\n")
+			}
+			if err := cmd.Run(); err != nil && out.Len() == 0 {
+				t.Fatal(err)
+			}
+			if out.String() != "HELLO\n" {
+				t.Errorf("got %q", out.String())
+			}
+		})
+	}
+}
+
+// A reset in each state: before the handler reads, while it waits, while it writes.
+func TestResets(t *testing.T) {
+	for name, model := range map[string]server.Model{"threads": server.Threads{}, "coroutines": server.Coroutines{}} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, &server.Server{Model: model, OnError: func(_ context.Context, _ net.Addr, err error) { t.Error(err) },
+				Handler: server.HandlerFunc(func(_ context.Context, c *server.Conn) error {
+					line, err := c.ReadLine()
+					if err != nil {
+						return err
+					}
+					if line == "much" {
+						for {
+							if _, err := c.Write(make([]byte, 1<<16)); err != nil {
+								return err
+							}
+						}
+					}
+					_, err = c.ReadLine()
+					return err
+				})})
+			for _, say := range []string{"", "half", "one\n", "one\nhalf", "much\n"} {
+				for range 5 {
+					c := s.dial(t)
+					_, _ = io.WriteString(c, say)
+					if say == "much\n" { // until it writes
+						_, _ = io.ReadFull(c, make([]byte, 1<<16))
+					}
+					_ = c.(*net.TCPConn).SetLinger(0)
+					_ = c.Close()
+				}
+			}
+			eventually(t, func() (string, bool) { return "", s.Stats().Active == 0 })
+		})
+	}
+}
