@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,9 +64,27 @@ func newPython(t *testing.T, y *process.Python) *process.Python {
 	return y
 }
 
+// printed collects what workers print.
+type printed struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.buf.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.buf.String()
+}
+
 func TestPythonFunctions(t *testing.T) {
 	ctx := t.Context()
-	var printed bytes.Buffer
+	var printed printed
 	y := newPython(t, &process.Python{Workers: 1, Stdout: &printed})
 	if v, err := pyHypot.Call(ctx, y, process.Args{Args: []any{3, 4}}); v != 5 || err != nil {
 		t.Errorf("math.hypot(3, 4) is %v, %v", v, err)
@@ -102,11 +121,10 @@ func TestPythonFunctions(t *testing.T) {
 	if _, err := pyPrint.Call(ctx, y, "hello"); err != nil {
 		t.Error(err)
 	}
-	for range 1000 {
-		if strings.Contains(printed.String(), "hello\n") {
-			break
+	for began := time.Now(); !strings.Contains(printed.String(), "hello\n"); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("what the function printed came as %q", &printed)
 		}
-		time.Sleep(time.Millisecond)
 	}
 	var got []int
 	var failed int
