@@ -58,6 +58,7 @@ const (
 func (w *worker) initReading() {
 	r := &w.reading
 	r.turn.Store(reader)
+	r.wanted.Store(true) // as most do
 	r.resume = make(chan struct{}, 1)
 }
 

@@ -220,6 +220,9 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 		}
 		v.out.put(hello, nil)
 	}()
+	if cfg.Kind == kindWorker {
+		v.warm(ctx)
+	}
 	if cfg.Task == "" {
 		return
 	}
