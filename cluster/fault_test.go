@@ -58,9 +58,6 @@ func addParts() bool {
 
 var _ = addParts()
 
-// soaking says that there is time for more rounds.
-func soaking() bool { return os.Getenv("TRISTRAND_SOAK") != "" }
-
 // serverPart is a server: DIR LISTEN DURABILITY [SELF PEERS…].
 func serverPart(ctx context.Context, args []string) error {
 	o := cluster.Options{Dir: args[0], Listen: args[1], Lease: time.Second}
@@ -167,7 +164,7 @@ func TestKilledWorkersLoseNoJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := map[string]int{}
-	for _, l := range strings.Fields(string(text)) {
+	for l := range strings.FieldsSeq(string(text)) {
 		runs[l]++
 	}
 	if len(runs) != jobs {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/internal/wire"
 	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
@@ -103,6 +104,10 @@ func slotsOf(engine tristrand.Executor) int {
 			return p.Workers
 		}
 	case *process.Pool:
+		if p.Workers > 0 {
+			return p.Workers
+		}
+	case *coro.Pool:
 		if p.Workers > 0 {
 			return p.Workers
 		}
@@ -208,6 +213,9 @@ func (v *service) listen() error {
 		return err
 	}
 	if err := v.subscribe(v.c.subject("has"), v.asked); err != nil {
+		return err
+	}
+	if err := v.subscribe(v.c.subject("roll"), func(*nats.Msg) { v.announce(false) }); err != nil {
 		return err
 	}
 	for _, q := range v.queues {

@@ -30,6 +30,8 @@ type cli struct {
 	Run         runCmd           `cmd:"" help:"Run a command or a built-in task for every argument or line of input."`
 	Serve       serveCmd         `cmd:"" help:"Serve each connection by a program or a built-in handler."`
 	Manager     managerCmd       `cmd:"" help:"Hold dicts, queues, locks … behind an address, for Go and for Python programs."`
+	Worker      workerCmd        `cmd:"" help:"Take jobs of a cluster and run them."`
+	Cluster     clusterCmd       `cmd:"" help:"Look at a cluster, its jobs, workers, locks and dead letters."`
 	Version     versionCmd       `cmd:"" help:"Print the version of the command, of Go, and the platform."`
 	Completion  completionCmd    `cmd:"" help:"Print a completion script for your shell."`
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version and leave."`

@@ -21,7 +21,7 @@ type runCmd struct {
 	Command []string `arg:"" optional:"" passthrough:"partial" name:"command" help:"The command, in which {} stands for the input; without {} the input becomes its last argument. After ::: come the inputs; without ::: they are the lines of standard input."`
 
 	Jobs    int      `short:"j" placeholder:"N" help:"Jobs that run at once; 0, the default, is the number of processors."`
-	Engine  string   `enum:"thread,coro,process" default:"thread" help:"Where built-in tasks run: thread, coro, or process, which can be killed. A command is a child process on any."`
+	Engine  string   `enum:"thread,coro,process,cluster" default:"thread" help:"Where built-in tasks run: thread, coro, process, which can be killed, or cluster. A command is a child process on any, of the workers with cluster."`
 	Task    string   `placeholder:"NAME" help:"Run a built-in task instead of a command: ${tasks}."`
 	Shell   bool     `help:"Have sh run the command, with pipes and variables; {} is one word of it, whatever it holds."`
 	Null    bool     `short:"0" help:"Inputs on standard input end with NUL instead of newline."`
@@ -37,6 +37,10 @@ type runCmd struct {
 	JSON      bool `name:"json" help:"Print one JSON object for each job."`
 	Progress  bool `help:"Show how far the run is: a bar on a terminal, else a line each second."`
 	DryRun    bool `short:"n" help:"Print the commands, one on a line as a shell reads them, and run nothing."`
+
+	natsFlags `group:"Cluster"`
+	Queue     string   `default:"default" placeholder:"NAME" help:"With --engine cluster: the queue whose workers run the jobs; ${default}."`
+	Send      []string `sep:"none" placeholder:"FILE" help:"With --engine cluster: send FILE along with each job; commands run in a directory with those. May be repeated."`
 
 	Joblog       string `placeholder:"FILE" help:"Log each finished job there, in the columns of GNU parallel."`
 	Resume       bool   `help:"Leave out the jobs that are in the log, and go on with it."`
@@ -60,6 +64,8 @@ Output: what a job prints is shown in one piece when it ends, its standard outpu
 --engine process runs built-in tasks in worker processes, as many as jobs run at once. A task that crashes its process is a failed job with that exit code or signal, and the last words of the process; the others go on. With --timeout a task is asked to stop, and killed with all that it has started when it does not. On the other engines a task that does not heed its time-out holds the run up.
 
 --memory-limit bounds the data of each process by itself (RLIMIT_DATA: heap and private memory, not files or shared memory), not of a job's processes together; an allocation beyond it fails. A worker may also have no more than that resident, looked at every 250 ms; it needs 64M. A command with a limit is started by sh. K, M, G and T are powers of 1024. Linux only for commands; elsewhere tasks are held to what they have resident.
+
+--engine cluster runs commands and tasks on the workers of a cluster (see tristrand worker): those of --nats, or without that a cluster of this process alone. Of a command's output 8 MiB of each stream come back. With --send the command runs in a directory of its own with the files in it, and one of them may be the command.
 
 Inputs: each is one argument, whatever bytes it holds; no shell sees it. With --shell {} becomes a parameter of sh, quoted in its place, so that an input is never read as shell text. After ::: standard input goes to the jobs unless it is a terminal; otherwise they read /dev/null.
 
@@ -106,6 +112,9 @@ func (c *runCmd) Validate() error {
 		return errors.New("--ungroup is for commands: a --task gives its result in one piece")
 	}
 	if err := c.validateMemory(); err != nil {
+		return err
+	}
+	if err := c.validateCluster(); err != nil {
 		return err
 	}
 	if given && (c.ArgFile != "" || c.Null) {

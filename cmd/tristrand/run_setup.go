@@ -103,6 +103,9 @@ func (c *runCmd) launcher(in *feed) *launch.Launcher {
 // work returns what is done for each input, and a function that ends what it needs.
 func (c *runCmd) work(l *launch.Launcher, workers int) (_ batch.Work, done func(), err error) {
 	done = func() {}
+	if c.Engine == "cluster" {
+		return c.remoteWork(workers)
+	}
 	if c.Task == "" {
 		w, err := c.commands(l)
 		return w, done, err
@@ -124,17 +127,19 @@ func (c *runCmd) work(l *launch.Launcher, workers int) (_ batch.Work, done func(
 	return batch.NewWorkerTask(spec, pool, time.Duration(c.Timeout)), done, nil
 }
 
-func (c *runCmd) commands(l *launch.Launcher) (batch.Work, error) {
+func (c *runCmd) template() (*template.Template, error) {
 	words, _, _, err := c.split()
 	if err != nil {
 		return nil, err
 	}
-	var t *template.Template
 	if c.Shell {
-		t, err = template.NewShell("sh", words)
-	} else {
-		t, err = template.New(words)
+		return template.NewShell("sh", words)
 	}
+	return template.New(words)
+}
+
+func (c *runCmd) commands(l *launch.Launcher) (batch.Work, error) {
+	t, err := c.template()
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (l *lone) Stats() tristrand.Stats                               { return tr
 func engines(l *lone) []compare.Engine {
 	return []compare.Engine{
 		compare.Engines()[0],
-		{Name: "lone", About: "for tests", Open: func(int) tristrand.Executor { return l }},
+		{Name: "lone", About: "for tests", Open: func(context.Context, int) (tristrand.Executor, error) { return l, nil }},
 	}
 }
 

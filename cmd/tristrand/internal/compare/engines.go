@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/cmd/tristrand/internal/remote"
 	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/thread"
@@ -17,21 +18,24 @@ type Engine struct {
 	About string // in a few words, for a reader who does not know it
 	// Open makes its executor. Nil: the jobs run one after another where they
 	// are called, which is what the others are compared with.
-	Open func(workers int) tristrand.Executor
+	Open func(ctx context.Context, workers int) (tristrand.Executor, error)
 }
 
 // engines has one entry for each engine that exists; the first is the measure
 // of the others.
 var engines = []Engine{
 	{Name: "serial", About: "one job after another, no engine"},
-	{Name: "thread", About: "goroutines of a thread.Pool", Open: func(workers int) tristrand.Executor {
-		return &thread.Pool{Workers: workers, Name: "thread"}
+	{Name: "thread", About: "goroutines of a thread.Pool", Open: func(_ context.Context, workers int) (tristrand.Executor, error) {
+		return &thread.Pool{Workers: workers, Name: "thread"}, nil
 	}},
-	{Name: "coro", About: "coroutines of one hub, a coro.Pool: one runs at a time", Open: func(workers int) tristrand.Executor {
-		return &coro.Pool{Workers: workers, Name: "coro"}
+	{Name: "coro", About: "coroutines of one hub, a coro.Pool: one runs at a time", Open: func(_ context.Context, workers int) (tristrand.Executor, error) {
+		return &coro.Pool{Workers: workers, Name: "coro"}, nil
 	}},
-	{Name: "process", About: "worker processes of a process.Pool", Open: func(workers int) tristrand.Executor {
-		return &process.Pool{Workers: workers, Name: "process"}
+	{Name: "process", About: "worker processes of a process.Pool", Open: func(_ context.Context, workers int) (tristrand.Executor, error) {
+		return &process.Pool{Workers: workers, Name: "process"}, nil
+	}},
+	{Name: "cluster", About: "a worker of a cluster over NATS, both in this process; jobs are stored first", Open: func(ctx context.Context, workers int) (tristrand.Executor, error) {
+		return remote.Open(ctx, workers)
 	}},
 }
 
@@ -51,7 +55,10 @@ func (e Engine) run(ctx context.Context, workers int, in iter.Seq[call], got fun
 		}
 		return nil
 	}
-	ex := e.Open(workers)
+	ex, err := e.Open(ctx, workers)
+	if err != nil {
+		return err
+	}
 	for out, err := range observed.Map(ctx, ex, in) {
 		if ctx.Err() != nil {
 			break

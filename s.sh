@@ -1,0 +1,1 @@
+cat data.txt; exit 3
