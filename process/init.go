@@ -54,9 +54,11 @@ func Main(run func(ctx context.Context) error) {
 }
 
 func mainStatus(run func(ctx context.Context) error) int {
+	end := func() {}
+	defer func() { end() }()
 	err := thread.Main(func(ctx context.Context) error {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-		defer stop()
+		end = stop                   // not yet: threads and jobs that go on have this ctx
 		context.AfterFunc(ctx, stop) // so that a second one ends the program
 		return run(ctx)
 	})
