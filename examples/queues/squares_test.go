@@ -9,6 +9,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/examples/stage"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 	"github.com/tristrand/tristrand/thread"
 )
@@ -39,6 +40,20 @@ type engine struct {
 
 var engines = []engine{
 	{"threads", 1, func(n int) tristrand.Executor { return &thread.Pool{Workers: n} }},
+	{"processes", 3, readyProcesses},
+}
+
+// readyProcesses returns a pool whose workers are there, so that each gets one of the
+// first jobs, however busy the machine is. What is wrong with it, the jobs tell.
+func readyProcesses(n int) tristrand.Executor {
+	pool := &process.Pool{Workers: n}
+	_ = pool.Start(context.Background())
+	return pool
+}
+
+func TestMain(m *testing.M) {
+	process.Init()
+	os.Exit(m.Run())
 }
 
 // squares is the program: eleven jobs for three workers, shutdown, results.

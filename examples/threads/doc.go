@@ -9,8 +9,8 @@
 //   - count_living (T04): how many threads live, and which
 //   - current_and_main (T05): who am I, and who is the main thread
 //   - daemons (T06): threads that the program does not wait for
-//   - process_id, shared_global (T07, T08): threads share a process and its memory
-//   - start_cost (T09): what a thread costs
+//   - process_id, shared_global (T07, T08): threads share a process and its memory, processes do not
+//   - start_cost (T09): what a thread costs, and a process
 //
 // Sharing:
 //

@@ -2,6 +2,7 @@ package threads_test
 
 import (
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -15,4 +16,5 @@ type engine struct {
 
 var engines = []engine{
 	{"threads", false, func(n int) tristrand.Executor { return &thread.Pool{Workers: n} }},
+	{"processes", true, func(n int) tristrand.Executor { return &process.Pool{Workers: n} }},
 }

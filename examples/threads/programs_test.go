@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/thread"
 )
 
@@ -20,6 +21,7 @@ var programs = map[string]func(ctx context.Context) error{
 const programEnv = "TRISTRAND_EXAMPLE_PROGRAM"
 
 func TestMain(m *testing.M) {
+	process.Init()
 	if name := os.Getenv(programEnv); name != "" {
 		if err := thread.Main(programs[name]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
