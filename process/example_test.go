@@ -23,10 +23,9 @@ var double = tristrand.Define("example.double", func(_ context.Context, n int) (
 func ExamplePool() {
 	ctx := context.Background()
 	pool := &process.Pool{Workers: 2}
-	defer pool.Close(ctx) //nolint:errcheck // nothing is left to do
+	defer pool.Close(ctx)
 	for n, err := range double.Map(ctx, pool, slices.Values([]int{1, 2, 13, 4})) {
-		var exit *process.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*process.ExitError](err); ok {
 			fmt.Println(exit.Kind, exit.Code)
 			continue
 		}
@@ -58,7 +57,7 @@ var count = tristrand.Define("example.count", func(ctx context.Context, in count
 func ExamplePool_sharedMemory() {
 	ctx := context.Background()
 	pool := &process.Pool{Workers: 2}
-	defer pool.Close(ctx) //nolint:errcheck // nothing is left to do
+	defer pool.Close(ctx)
 	lock, err := shm.NewLock("tally")
 	if err != nil {
 		fmt.Println(err)
@@ -106,6 +105,6 @@ func ExamplePython() {
 	hypot := pyHypot // process.PythonTask[process.Args, float64]("math:hypot"), in a package variable
 	ctx := context.Background()
 	python := &process.Python{Workers: 2}
-	defer python.Close(ctx) //nolint:errcheck // nothing is left to do
+	defer python.Close(ctx)
 	fmt.Println(hypot.Call(ctx, python, process.Args{Args: []any{3, 4}}))
 }

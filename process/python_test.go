@@ -170,7 +170,7 @@ func TestPythonFailures(t *testing.T) {
 		t.Errorf("a Go task on a Python pool gives %v", err)
 	}
 	pool := &process.Pool{Workers: 1}
-	defer pool.Close(ctx) //nolint:errcheck // nothing to see
+	defer pool.Close(ctx)
 	if _, err := pySquare.Call(ctx, pool, 3); err == nil || !strings.Contains(err.Error(), "process.Python") {
 		t.Errorf("a Python task on a Go pool gives %v", err)
 	}
@@ -178,7 +178,7 @@ func TestPythonFailures(t *testing.T) {
 
 func TestPythonThatIsNotThere(t *testing.T) {
 	y := &process.Python{Workers: 1, Interpreter: "no-such-python"}
-	defer y.Close(t.Context()) //nolint:errcheck // nothing runs
+	defer y.Close(t.Context())
 	if _, err := pySquare.Call(t.Context(), y, 3); err == nil || !strings.Contains(err.Error(), "no-such-python") {
 		t.Errorf("a pool without an interpreter gives %v", err)
 	}
