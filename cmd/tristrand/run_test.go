@@ -119,8 +119,19 @@ func TestKilledRunLeavesNoChild(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("children outlive a killed parent there")
 	}
+	t.Run("of a command", func(t *testing.T) {
+		killedRun(t, "--", "sh", "-c", "echo $$ >>pids; exec sleep {}", ":::", "100", "101")
+	})
+	t.Run("of a worker", func(t *testing.T) {
+		const job = `sh -c 'echo $$ >>pids; echo $PPID >>pids; exec sleep 100'`
+		killedRun(t, "--engine", "process", "--task", "exec", ":::", job, job)
+	})
+}
+
+// killedRun kills a run whose jobs write who they are, and waits for their end.
+func killedRun(t *testing.T, args ...string) {
 	dir := t.TempDir()
-	cmd := tristrand(dir, "--", "sh", "-c", "echo $$ >>pids; exec sleep {}", ":::", "100", "101")
+	cmd := tristrand(dir, args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
