@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/strand"
 )
 
 // A session is what the locks and waits of this process hang on: while its key is in the
@@ -51,8 +53,17 @@ func (c *Cluster) sessionOf(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	fresh := &session{c: c, id: newID(), onLost: make(map[int]func())}
-	if err := fresh.renew(ctx); err != nil {
-		return nil, err
+	for until := time.Now().Add(casPatience); ; {
+		err := fresh.renew(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errNoAnswer) && !errors.Is(err, errNoResponders) || time.Now().After(until) {
+			return nil, err
+		}
+		if err := strand.Sleep(ctx, reconnectWait); err != nil {
+			return nil, err
+		}
 	}
 	c.mu.Lock()
 	if c.sess != nil && !c.sess.isLost() { // another strand was first

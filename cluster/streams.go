@@ -143,7 +143,7 @@ func (c *Cluster) create(ctx context.Context, kind string) error {
 		if err == nil {
 			return nil
 		}
-		if !passing(err) {
+		if !passing(err) && !errors.Is(err, jetstream.ErrStreamNotFound) { // another is making it
 			return err
 		}
 		last = err
