@@ -154,8 +154,8 @@ func foreignGoroutine() bool {
 // idlers are functions in which a goroutine waits for others, or for what does
 // not concern the program's own objects.
 var idlers = [][]byte{
-	[]byte("tristrand/coro.(*fiber).run("),    // a coroutine: its hub knows
-	[]byte("tristrand/strand.Wait.parkFree("), // waits in the library
+	[]byte("tristrand/coro.(*fiber).start.func1("), // a coroutine: its hub knows
+	[]byte("tristrand/strand.Wait.parkFree("),      // waits in the library
 	[]byte("tristrand/strand.Wait.parkOwn("),
 	[]byte("testing.(*T).Run("), // for the test that runs
 	[]byte("testing.runTests("),

@@ -29,7 +29,7 @@ type fiber struct {
 	again body    // or what to run then, here
 	fam   *family // whose greenlets run here; nil before the first
 
-	stopped bool // it was idle and has been told to end
+	over bool // it ends: it was idle and has been told to, or there are enough
 }
 
 // A body is what a fiber runs. It recovers panics.
@@ -94,8 +94,52 @@ func (t *trunk) new(b body) *fiber {
 }
 
 // start makes the stack of a fiber. The caller is not locked to its thread, so
-// that the fiber may be resumed on any.
-func (f *fiber) start() { f.next, f.stop = iter.Pull(f.run) }
+// that the fiber may be resumed on any. The function literal is what the fiber's
+// goroutine does: one body after another, with as little stack as can be, as what
+// a coroutine needs beside it shall fit into the least that a goroutine has.
+func (f *fiber) start() {
+	f.next, f.stop = iter.Pull(func(yield func(struct{}) bool) {
+		f.begin(yield)
+		defer f.end() // by return or by Goexit
+		for !f.over {
+			f.trunk.cur = f
+			f.body.run()
+			f.rest()
+		}
+	})
+}
+
+func (f *fiber) begin(yield func(struct{}) bool) {
+	f.yield = yield
+	f.token.Store(gtoken.Get())
+	if f.trunk.enrol {
+		enrol(f)
+	}
+}
+
+// rest waits for another body, if there is not one already.
+func (f *fiber) rest() {
+	t := f.trunk
+	f.body, f.again, f.fam = f.again, nil, nil
+	switch {
+	case f.body != nil:
+	case len(t.idle) >= t.most:
+		f.below, t.to, f.over = nil, f.then, true // whoever resumed it sees to the rest
+	default:
+		t.idle = append(t.idle, f)
+		t.switchTo(f.then)
+	}
+}
+
+func (f *fiber) end() {
+	if f.trunk.enrol {
+		strike(f)
+	}
+	f.token.Store(0)
+	if !f.over {
+		f.leave()
+	}
+}
 
 // switchTo goes on with another fiber and returns when somebody has switched to
 // the calling one. The caller must not be locked to its thread.
@@ -115,48 +159,13 @@ func (t *trunk) switchTo(to *fiber) {
 		} else {
 			from.below = nil
 			if !from.yield(struct{}{}) {
-				from.stopped = true
+				from.over = true
 				return
 			}
 		}
 		to = t.to
 	}
 	t.cur = from
-}
-
-// run is what a fiber's goroutine does: one body after another.
-func (f *fiber) run(yield func(struct{}) bool) {
-	t := f.trunk
-	f.yield = yield
-	f.token.Store(gtoken.Get())
-	if t.enrol {
-		enrol(f)
-	}
-	returned := false
-	defer func() { // by return or by Goexit
-		if t.enrol {
-			strike(f)
-		}
-		f.token.Store(0)
-		if !returned {
-			f.leave()
-		}
-	}()
-	for !f.stopped {
-		t.cur = f
-		f.body.run()
-		f.body, f.again, f.fam = f.again, nil, nil
-		if f.body != nil {
-			continue
-		}
-		if len(t.idle) >= t.most {
-			f.below, t.to = nil, f.then // whoever resumed it sees to the rest
-			break
-		}
-		t.idle = append(t.idle, f)
-		t.switchTo(f.then)
-	}
-	returned = true
 }
 
 // leave ends a fiber whose body has called Goexit, which would otherwise go on

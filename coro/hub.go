@@ -35,7 +35,8 @@ type Hub struct {
 	// Touched on the hub's turn alone.
 	cur     *seat // the coroutine that has the turn; nil is the loop
 	ready   ring
-	left    int // hand-overs until the loop looks around
+	fresh   *seat // to be started by the loop, which has the stack for it
+	left    int   // hand-overs until the loop looks around
 	budget  int
 	now     time.Time // read once per turn
 	timers  timers
@@ -84,9 +85,11 @@ type seat struct {
 	c     *Coroutine // whose it is, if Spawn made it
 	delay time.Duration
 	later *timer // starts it
+	alarm timer  // of its sleep
 	base  bool   // its ctx ends with the hub's alone
 	next  *seat  // in the hub's ring
 	prev  *seat
+	sound bool // its function has returned, and the stack can be used again
 	doom  bool // it is ended by Goexit where it waits
 }
 

@@ -13,13 +13,42 @@ import (
 // hands the hub over: every coroutine that is ready runs before the caller does
 // again. Outside a hub it blocks the caller as strand.Sleep does.
 func Sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 && gtoken.Locked() {
-		if h, _ := caller(ctx); h != nil {
-			return ErrThreadLocked // nobody could go on meanwhile
-		}
+	h, st := caller(ctx)
+	switch {
+	case h == nil || h.outer != nil:
+		return strand.Sleep(ctx, d)
+	case d <= 0:
+		return h.yield(ctx, st)
+	case ctx.Err() != nil:
+		return strand.Err(ctx)
 	}
-	return strand.Sleep(ctx, d)
+	// What strand.Sleep does, with less stack and no allocation: very many may
+	// sleep, and each should need no more stack than the least that there is.
+	t := &st.alarm
+	t.w = st.s.NewWait()
+	h.timers.set(t, d)
+	err := t.w.Park(ctx, sleeping{})
+	h.timers.remove(t)
+	return err
 }
+
+// yield hands the turn over.
+//
+//go:noinline
+func (h *Hub) yield(ctx context.Context, st *seat) error {
+	if gtoken.Locked() {
+		return ErrThreadLocked // nobody could go on meanwhile
+	}
+	h.Step(st.s, strand.Op{Verb: "yield"})
+	return strand.Err(ctx)
+}
+
+// sleeping is what a sleeper waits for: nobody ends it but the clock.
+type sleeping struct{}
+
+func (sleeping) String() string { return "sleep" }
+
+func (sleeping) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
 
 // A TimeoutError says that the time of a Timeout was up. It is also
 // context.DeadlineExceeded; of nested ones each is told apart from the others by

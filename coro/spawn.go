@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
-	"github.com/tristrand/tristrand/internal/gtoken"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -118,40 +117,34 @@ func spawn(ctx context.Context, h *Hub, fn func(ctx context.Context) error, o op
 	return c
 }
 
-// main is the coroutine's strand.
-func (c *Coroutine) main(ctx context.Context) {
+// begin reports whether the function is to be called: not if the coroutine was
+// killed before.
+func (c *Coroutine) begin() bool {
 	if c.killed.Load() {
-		c.finish(ctx, strand.Err(&c.ctx))
-		return
+		c.err = strand.Err(&c.ctx)
+		return false
 	}
-	c.own = ctx
-	err := tristrand.ErrGoexit
-	defer func() {
-		if v := recover(); v != nil {
-			err = &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: c.s.Name()}
-		}
-		c.finish(ctx, err)
-	}()
-	err = c.fn(ctx)
-	if gtoken.Locked() && err == nil {
-		err = fmt.Errorf("%w: %v returned so", ErrThreadLocked, c)
-	}
+	c.own = c.s.Context()
+	return true
 }
 
-// finish settles the coroutine and tells those who wait for it.
-func (c *Coroutine) finish(ctx context.Context, err error) {
-	unlock()
+// finish settles the coroutine, whose function has returned, and tells those who
+// wait for it.
+func (c *Coroutine) finish() {
+	ctx := c.s.Context()
+	if unlock() && c.err == nil {
+		c.err = fmt.Errorf("%w: %v returned so", ErrThreadLocked, c)
+	}
 	if fam := c.h.trunk.cur.fam; fam != nil {
 		if left := fam.closeAll(0); left != nil {
 			tristrand.Report(ctx, fmt.Errorf("%v: %w", c, left))
 		}
 	}
-	c.err = err
 	c.ctx.End(context.Canceled)
 	told := c.end.end(func(v any) {
 		tristrand.Report(ctx, fmt.Errorf("coro: a function given to OnDone of %v: %w", c, panicked(v)))
 	})
-	if err != nil && !told && !errors.Is(err, ErrKilled) {
+	if c.err != nil && !told && !errors.Is(c.err, ErrKilled) {
 		c.h.failed(ctx, c)
 	}
 }

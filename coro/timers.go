@@ -3,14 +3,17 @@ package coro
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/tristrand/tristrand/strand"
 )
 
 // A timer calls a function on the hub's turn.
 type timer struct {
 	at    time.Time
 	seq   uint64
-	f     func()
-	index int // in the heap, -1 when it is out
+	f     func()      // nil: w is granted
+	w     strand.Wait // of a coroutine that sleeps
+	index int         // in the heap, -1 when it is out
 	done  atomic.Bool
 }
 
@@ -41,6 +44,15 @@ func (ts *timers) add(t *timer) {
 	ts.up(t.index)
 }
 
+// set makes t, which is out, ring in d.
+//
+//go:noinline
+func (ts *timers) set(t *timer, d time.Duration) {
+	t.at = time.Now().Add(d)
+	t.done.Store(false)
+	ts.add(t)
+}
+
 func (ts *timers) remove(t *timer) {
 	i, last := t.index, len(ts.heap)-1
 	if i < 0 {
@@ -68,8 +80,12 @@ func (ts *timers) fire(now time.Time) {
 			return
 		}
 		ts.remove(t)
-		if t.done.CompareAndSwap(false, true) {
+		switch {
+		case !t.done.CompareAndSwap(false, true):
+		case t.f != nil:
 			t.f()
+		default:
+			t.w.Grant()
 		}
 	}
 }

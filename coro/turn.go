@@ -2,8 +2,10 @@ package coro
 
 import (
 	"runtime"
+	"runtime/debug"
 	"time"
 
+	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/gtoken"
 	"github.com/tristrand/tristrand/strand"
 )
@@ -67,8 +69,13 @@ func (h *Hub) look() {
 // dispatch runs what is ready until the turn is over. Coroutines follow one
 // another without coming back here.
 func (h *Hub) dispatch() {
-	for h.left > 0 && h.ready.n > 0 {
-		if do := h.ready.first().do; do != nil {
+	for h.fresh != nil || h.left > 0 && h.ready.n > 0 {
+		if st := h.fresh; st != nil {
+			h.fresh = nil
+			h.trunk.switchTo(h.fiberOf(st))
+			h.cur = nil
+			h.turned()
+		} else if do := h.ready.first().do; do != nil {
 			h.ready.pop()
 			do()
 		} else if st := h.pop(); st != nil {
@@ -102,12 +109,15 @@ func (h *Hub) fiberOf(st *seat) *fiber {
 // been put where it will be found.
 func (h *Hub) away(st *seat) {
 	st.fib, h.ops = h.trunk.cur, 0
-	next := h.pop()
-	switch next {
-	case st:
+	switch next := h.pop(); {
+	case next == st:
 		return
-	case nil:
+	case next == nil:
 		h.cur = nil
+		h.trunk.switchTo(&h.trunk.base)
+	case next.fib == nil && len(h.trunk.idle) == 0:
+		// To make a stack takes more of this one than a coroutine should need.
+		h.cur, h.fresh = nil, next
 		h.trunk.switchTo(&h.trunk.base)
 	default:
 		h.trunk.switchTo(h.fiberOf(next))
@@ -119,46 +129,76 @@ func (h *Hub) away(st *seat) {
 // turn has changed goroutines.
 func (h *Hub) turned() {
 	if h.outer != nil {
-		h.outer.Step(h.own, strand.Op{Verb: "switch"})
+		h.tellOuter()
 	}
 }
 
+// tellOuter is apart from turned for the stack of those who call that: a coroutine
+// that sleeps is to need less than the least that a goroutine has.
+//
+//go:noinline
+func (h *Hub) tellOuter() { h.outer.Step(h.own, strand.Op{Verb: "switch"}) }
+
 // run is the body of a seat's fiber.
 func (st *seat) run() {
-	h := st.h
-	h.turned()
-	returned := false
-	defer func() { // also by Goexit
-		st.prev.next, st.next.prev = st.next, st.prev
-		st.next, st.prev = nil, nil
-		unlock()
-		h.live.Add(-1)
-		f, next := h.trunk.cur, h.pop()
-		switch {
-		case next == nil:
-			h.cur = nil
-			f.then = &h.trunk.base
-		case next.fib == nil && returned: // it can have this stack
-			h.cur, next.fib, f.again = next, f, next
-		default:
-			f.then = h.fiberOf(next)
+	st.h.turned()
+	defer st.depart()
+	defer st.settle()
+	if c := st.c; c != nil {
+		st.s.Begin()
+		if c.begin() {
+			c.err = c.fn(c.own)
 		}
-	}()
-	if st.c != nil {
-		st.strandOf()
 	} else {
 		body := st.body
 		st.body = nil
 		body()
 	}
-	returned = true
+	st.sound = true
 }
 
-// strandOf runs the coroutine of a seat, as its strand.
-func (st *seat) strandOf() {
-	st.s.Begin()
-	defer st.s.End()
-	st.c.main(st.s.Context())
+// settle ends a coroutine that Spawn made, after its function has returned, has
+// panicked, or while it runs into its end by Goexit. What is called in it may do so,
+// too, and then the rest is left out.
+func (st *seat) settle() {
+	c := st.c
+	if c == nil {
+		return
+	}
+	sound := st.sound
+	if v := recover(); v != nil {
+		c.err = &tristrand.PanicError{Value: v, Stack: debug.Stack(), Task: st.s.Name()}
+		sound = true
+	} else if !sound {
+		c.err = tristrand.ErrGoexit
+	}
+	st.sound = false
+	c.finish()
+	st.sound = sound
+}
+
+// depart takes the seat, whose coroutine is over, out of its hub, and says where
+// its fiber goes.
+func (st *seat) depart() {
+	h := st.h
+	if st.c != nil {
+		st.s.End()
+	}
+	st.prev.next, st.next.prev = st.next, st.prev
+	st.next, st.prev = nil, nil
+	h.timers.remove(&st.alarm) // it may have been ended in its sleep
+	unlock()
+	h.live.Add(-1)
+	f, next := h.trunk.cur, h.pop()
+	switch {
+	case next == nil:
+		h.cur = nil
+		f.then = &h.trunk.base
+	case next.fib == nil && st.sound: // it can have this stack
+		h.cur, next.fib, f.again = next, f, next
+	default:
+		f.then = h.fiberOf(next)
+	}
 }
 
 // Spawn starts s at the end of the queue. It is called by strand.Go.
@@ -169,6 +209,7 @@ func (h *Hub) Spawn(s *strand.Strand, body func()) {
 		s.SetTurn(st)
 	}
 	st.h, st.s, st.body = h, s, body
+	st.alarm.index = -1
 	if st.base {
 		s.EndsOwn()
 	}

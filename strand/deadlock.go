@@ -64,8 +64,16 @@ func (w Wait) refuse(on Resource, timed bool) error {
 	s := w.s
 	rs, closed := on.Releasers(s.looked[:0])
 	if !closed || len(rs) == 0 {
-		return nil
+		return nil // as is usual, and in a function with little stack
 	}
+	return w.refuseClosed(on, rs, timed)
+}
+
+// refuseClosed is refuse for a wait that only rs could end.
+//
+//go:noinline
+func (w Wait) refuseClosed(on Resource, rs []Releaser, timed bool) error {
+	s := w.s
 	for _, r := range rs {
 		if r.Ref.Process != 0 {
 			if _, waits := look(r.Ref); !waits {

@@ -128,6 +128,8 @@ func (w Wait) Park(ctx context.Context, on Resource) error {
 	switch {
 	case err != nil:
 		return err
+	case w.s.endsOwn && ctx == context.Context(&w.s.ctx):
+		return w.parkKept(on) // from here, as it is a coroutine's, whose stack shall stay small
 	case w.s.sched != nil:
 		return w.parkScheduled(ctx, on)
 	default:
@@ -201,9 +203,6 @@ func (w Wait) parkOwn(on Resource) error {
 
 func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 	s := w.s
-	if s.endsOwn && ctx == context.Context(&s.ctx) {
-		return w.parkKept(on)
-	}
 	if ctx.Err() != nil {
 		if w.settle(over) {
 			return w.timedOut(ctx, on)
