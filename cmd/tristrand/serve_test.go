@@ -234,7 +234,31 @@ func TestServeInProcesses(t *testing.T) {
 	}
 }
 
+// What blocks does not keep a hub from its other clients.
+func TestServeOnCoroutines(t *testing.T) {
+	s := serving(t, "--model", "coro", "127.0.0.1:0", "--", "cat")
+	silent, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := s.say(t, "hello\n"); got != "hello\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	_ = silent.Close()
+	if code, log := s.stop(t); code != 0 || strings.Contains(log, "handing over") {
+		t.Errorf("exit code %d, log:\n%s", code, log)
+	}
+}
+
 func TestServeFilesToCurl(t *testing.T) {
+	for _, model := range []string{"thread", "coro"} {
+		t.Run(model, func(t *testing.T) { serveFilesToCurl(t, model) })
+	}
+}
+
+func serveFilesToCurl(t *testing.T, model string) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
@@ -245,9 +269,9 @@ func TestServeFilesToCurl(t *testing.T) {
 	if err := os.Symlink("/etc", filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
-	s := serving(t, "--handler", "http-file", "127.0.0.1:0", dir)
+	s := serving(t, "--model", model, "--handler", "http-file", "127.0.0.1:0", dir)
 	get := func(path string) string {
-		out, _ := exec.Command("curl", "-s", "--path-as-is", "-w", " %{http_code}", "http://"+s.addr+path).Output()
+		out, _ := exec.Command("curl", "-s", "--max-time", "30", "--path-as-is", "-w", " %{http_code}", "http://"+s.addr+path).Output()
 		return string(out)
 	}
 	if got := get("/page"); got != "a page 200" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/server"
 )
 
@@ -80,8 +81,14 @@ const FolderEnv = "TRISTRAND_SERVE_FOLDER"
 // folder is what http-file serves; it cannot be left by links or "..".
 var folder = sync.OnceValues(func() (*os.Root, error) { return os.OpenRoot(os.Getenv(FolderEnv)) })
 
-// files serves the files of a folder over HTTP.
+// files serves the files of a folder over HTTP. Package net/http waits in ways that a
+// hub does not know of. It sees to the end of ctx itself.
 func files(ctx context.Context, c *server.Conn) error {
+	_, err := coro.Await(context.WithoutCancel(ctx), func(context.Context) (struct{}, error) { return struct{}{}, serveFiles(ctx, c) })
+	return err
+}
+
+func serveFiles(ctx context.Context, c *server.Conn) error {
 	root, err := folder()
 	if err != nil {
 		return err

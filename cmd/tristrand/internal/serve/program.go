@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/server"
 )
 
@@ -49,8 +50,14 @@ type ExitError struct{ State *os.ProcessState }
 
 func (e *ExitError) Error() string { return e.State.String() }
 
-// ServeConn runs the program to its end.
+// ServeConn runs the program to its end. Its waits are none that a hub
+// knows of, and it sees to the end of ctx itself.
 func (p *Program) ServeConn(ctx context.Context, c *server.Conn) error {
+	_, err := coro.Await(context.WithoutCancel(ctx), func(context.Context) (struct{}, error) { return struct{}{}, p.serve(ctx, c) })
+	return err
+}
+
+func (p *Program) serve(ctx context.Context, c *server.Conn) error {
 	if p.Pump {
 		return p.pump(ctx, c)
 	}
