@@ -17,6 +17,7 @@ import (
 
 	"github.com/tristrand/tristrand/cluster"
 	_ "github.com/tristrand/tristrand/cluster/embed"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 	"github.com/tristrand/tristrand/thread"
 )
@@ -31,6 +32,10 @@ var parts = map[string]func(ctx context.Context, args []string) error{
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(partEnv) == "" {
+		_ = taskAway()
+	}
+	process.Init()
 	if part := os.Getenv(partEnv); part != "" {
 		var err error
 		done := make(chan struct{})
