@@ -27,6 +27,25 @@
 // against disks that lie, or peers that are removed by force. A reader may see an old
 // value for up to ten seconds while a leader is cut off from the others.
 //
+// # On three machines
+//
+// Each machine, 10.0.0.1 to 3 here, runs a server that is a worker, too; any of them may be
+// lost, and its jobs and locks are with the other two:
+//
+//	tristrand worker --dir /var/lib/tristrand --listen 10.0.0.1:4222 --user jobs --password-file key \
+//		--self 10.0.0.1:6222 --peers 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222
+//
+// or a program that calls Open with Dir, Listen, Self, Peers, User and Password. Others name
+// all three in Options.URLs. Without TLS what travels can be read: use a network of your own,
+// or Options.TLS.
+//
+// # What to watch
+//
+// "tristrand cluster status" and [Cluster.Status]: jobs that wait while workers are idle, and
+// dead letters, which [Cluster.RetryDead] puts back; the disk, as Submit waits when it is
+// full; that [Cluster.Leaders] names three servers; and [Cluster.Info] for the durability that
+// is in force.
+//
 // # Errors
 //
 // Those of tasks cross as [RemoteError], [tristrand.PanicError] and others. A job whose

@@ -237,7 +237,10 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			o.learn(r.Seq, body)
 			return r.Seq, nil
 		case hasCode(err, codeWrongLast, codeWrongConstant):
-			fresh = true
+			// Whoever listens has most often heard of the change that was first.
+			o.mu.Lock()
+			fresh = o.seq <= seq || o.sub == nil
+			o.mu.Unlock()
 			unsure = unsure || hasCode(err, codeWrongConstant)
 		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
 			fresh, unsure = true, true
