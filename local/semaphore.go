@@ -67,11 +67,13 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 	m.queue.pushBack(n)
 	m.mu.Unlock()
 	err := n.w.Park(ctx, m)
+	m.mu.Lock()
 	if err != nil {
-		m.mu.Lock()
 		m.queue.remove(n)
-		m.mu.Unlock()
+	} else {
+		m.offered-- // here, as what it was offered is its own from now on, to release
 	}
+	m.mu.Unlock()
 	return err
 }
 
@@ -108,8 +110,8 @@ func (m *Semaphore) Release(ctx context.Context, n int) error {
 		m.mu.Unlock()
 		granted := w.Grant()
 		m.mu.Lock()
-		m.offered--
 		if !granted { // it gave up; the count is for the next
+			m.offered--
 			m.count++
 		}
 	}
