@@ -220,7 +220,7 @@ func TestPoisonIsADeadLetter(t *testing.T) {
 	var nurse sync.WaitGroup
 	nurse.Go(func() { // starts a worker whenever one has died
 		for {
-			w := spawn(t, "serve", c.URL(), "2")
+			w := spawn(t, "serve", c.URL(), "1") // so that the poison kills nobody else
 			ended := make(chan struct{})
 			go func() { _ = w.wait(); close(ended) }()
 			select {

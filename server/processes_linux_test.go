@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -202,6 +203,18 @@ func TestProcessesAreCut(t *testing.T) {
 	}
 }
 
+// allStopped reports whether a signal holds every thread of a process up.
+func allStopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		if _, after, ok := strings.Cut(string(stat), ") "); err != nil || !ok || after[0] != 'T' {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
+
 // Connections that were sent to a worker which is killed before it takes them go to
 // another one.
 func TestProcessesKilledInFlight(t *testing.T) {
@@ -212,7 +225,8 @@ func TestProcessesKilledInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, _ := strconv.Atoi(pid)
-	_ = syscall.Kill(n, syscall.SIGSTOP) // it takes nothing any more
+	_ = syscall.Kill(n, syscall.SIGSTOP)
+	eventually(t, func() (string, bool) { return "", allStopped(n) }) // it takes nothing any more
 	var late []*client
 	for range 10 {
 		late = append(late, s.client(t))
