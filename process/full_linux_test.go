@@ -154,13 +154,13 @@ func TestASlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold := make(chan struct{})
+	time.AfterFunc(50*time.Millisecond, func() { close(hold) }) // also when the job is done before OnDone
 	first := fill.Submit(ctx, p, block{N: 1})
 	first.OnDone(func(*tristrand.Future[block]) { <-hold })
 	var all []*tristrand.Future[block]
 	for n := range 100 {
 		all = append(all, fill.Submit(ctx, p, block{N: n}))
 	}
-	time.AfterFunc(50*time.Millisecond, func() { close(hold) })
 	for n, f := range all {
 		if b, err := f.Result(ctx); b.N != n || err != nil || len(b.Data) != 12<<10 || b.Data[0] != byte(n) {
 			t.Fatalf("job %d gives %d with %d bytes, %v", n, b.N, len(b.Data), err)
