@@ -179,6 +179,9 @@ func (m mutex) wait(ctx context.Context, on strand.Resource, t *waiter, claim ui
 			return err
 		}
 		err := t.park(ctx, on)
+		if t.giveUp() {
+			return err
+		}
 		if t.look() == passed {
 			// Before leaving, so that the lock is never promised to nobody.
 			m.arrive(t, claim)
@@ -188,17 +191,13 @@ func (m mutex) wait(ctx context.Context, on strand.Resource, t *waiter, claim ui
 			return nil
 		case died:
 			return m.errDied(on)
-		case retry:
-			if own = woken; err == nil {
-				if m.barge(t.s, claim, own) {
-					return nil
-				}
-				continue
-			}
+		}
+		if own = woken; err != nil {
 			m.passOn()
 			return err
-		default:
-			return err
+		}
+		if m.barge(t.s, claim, own) {
+			return nil
 		}
 	}
 }

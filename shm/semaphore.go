@@ -77,15 +77,21 @@ func (m *Semaphore) init(k kind, name string, n, bound int) error {
 	return nil
 }
 
-// out returns how many are held, those of waiters that have passed included. It is
-// exact if the caller has the guard.
+// out returns how many are held, and how many waiters have passed and not counted
+// themselves yet, and how many wait. The caller has the guard, but a waiter that
+// has passed counts itself and then leaves without it. It is seen at least once as
+// the waiters are looked at first, and perhaps twice: never is one free too many.
 func (c *semaphoreCell) out(a *arena, unit uint32) (held, passing, waits int64) {
+	if c.wanted.Load() != 0 {
+		passing, waits = c.waiters(a, unit)
+	}
 	for i := range min(c.high.Load(), maxProcs) {
 		held += c.held[i].Load()
 	}
-	if c.wanted.Load() == 0 {
-		return held, 0, 0
-	}
+	return held, passing, waits
+}
+
+func (c *semaphoreCell) waiters(a *arena, unit uint32) (passing, waits int64) {
 	high := a.high()
 	for i := uint32(firstSeat); i < high; i++ {
 		sp := &a.mem.spots[i]
@@ -99,7 +105,7 @@ func (c *semaphoreCell) out(a *arena, unit uint32) (held, passing, waits int64) 
 			waits++
 		}
 	}
-	return held, passing, waits
+	return passing, waits
 }
 
 // hold counts one as this process's.

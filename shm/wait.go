@@ -169,19 +169,26 @@ func (t *waiter) leave() phase {
 	}
 }
 
-// giveUp ends the wait if nobody has, and reports whether it did. If not, the
-// caller leaves when it has dealt with what it was given.
+// giveUp ends the wait if nobody has, and reports whether it did, or whether it
+// was refused. If not, the caller leaves when it has dealt with what it was given.
+// To look first and to leave then would miss what is given in between.
 func (t *waiter) giveUp() bool {
 	sp := &t.a.mem.spots[t.i]
 	for {
 		v := sp.state.Load()
-		if phaseOf(v) != waiting {
-			t.a.shadow.acquire(t.unit)
-			return phaseOf(v) == refused
-		}
-		if sp.state.CompareAndSwap(v, t.number<<numberShift|uint32(idle)) {
+		switch phaseOf(v) {
+		case waiting:
+			if !sp.state.CompareAndSwap(v, t.number<<numberShift|uint32(idle)) {
+				continue
+			}
 			t.leave()
 			return true
+		case refused:
+			t.leave()
+			return true
+		default:
+			t.a.shadow.acquire(t.unit)
+			return false
 		}
 	}
 }
