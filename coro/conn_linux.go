@@ -81,7 +81,7 @@ func (c *conn) read(b []byte) (int, error) {
 		}
 		n, err := transfer(syscall.SYS_READ, d.fd, b)
 		again := errors.Is(err, syscall.EAGAIN)
-		d.end(&d.r, seq, again || err == nil && n < len(b) && d.stream)
+		d.end(&d.r, seq, leftBy(again, err == nil && n < len(b) && d.stream))
 		switch {
 		case again:
 		case err != nil:
@@ -123,7 +123,7 @@ func (c *conn) write(b []byte) (done int, err error) {
 		if err == nil {
 			done += n
 		}
-		d.end(&d.w, seq, again || err == nil && done < len(b))
+		d.end(&d.w, seq, leftBy(again || err == nil && done < len(b), false))
 		switch {
 		case again:
 		case err != nil:
@@ -213,7 +213,7 @@ func (r rawConn) Control(f func(fd uintptr)) error {
 	d.uses++
 	d.mu.Unlock()
 	f(uintptr(d.fd))
-	d.end(&d.r, 0, false)
+	d.end(&d.r, 0, unknown)
 	return nil
 }
 
@@ -227,7 +227,7 @@ func (r rawConn) until(s *side, f func(fd uintptr) bool) error {
 			return err
 		}
 		done := f(uintptr(r.c.d.fd))
-		r.c.d.end(s, seq, !done)
+		r.c.d.end(s, seq, leftBy(!done, false))
 		if done {
 			return nil
 		}
@@ -251,7 +251,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, opError("accept", l.addr, nil, err)
 		}
 		fd, sa, err := syscall.Accept4(d.fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
-		d.end(&d.r, seq, errors.Is(err, syscall.EAGAIN))
+		ended := d.end(&d.r, seq, leftBy(false, errors.Is(err, syscall.EAGAIN)))
 		switch {
 		case err == nil:
 			c, err := d.p.accepted(fd, sa, l.addr)
@@ -262,6 +262,10 @@ func (l *listener) Accept() (net.Conn, error) {
 				d.p.h.fairly(st)
 			}
 			return c, nil
+		case ended && errors.Is(err, syscall.EAGAIN):
+			// A Unix socket that was shut down, by whoever else has it, says so only
+			// to those who block in accept.
+			return nil, opError("accept", l.addr, nil, os.NewSyscallError("accept4", syscall.EINVAL))
 		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED):
 		default:
 			return nil, opError("accept", l.addr, nil, os.NewSyscallError("accept4", err))

@@ -282,11 +282,32 @@ func (d *desc) await(s *side, verb string) error {
 	return err
 }
 
-// end is called after a system call: exhausted says that there is no more for now,
-// unless something has happened meanwhile.
-func (d *desc) end(s *side, seq uint64, exhausted bool) {
+// What a system call has left to be done.
+type left uint8
+
+const (
+	unknown left = iota // there may be more
+	little              // nothing for now, but an end that the peer has made can be read
+	nothing             // nothing for now: it said so
+)
+
+func leftBy(none, few bool) left {
+	switch {
+	case none:
+		return nothing
+	case few:
+		return little
+	default:
+		return unknown
+	}
+}
+
+// end is called after a system call, with what that has left. Of what has happened
+// meanwhile nothing is forgotten. It reports whether the peer has ended.
+func (d *desc) end(s *side, seq uint64, l left) (ended bool) {
 	d.mu.Lock()
-	if exhausted && s.seq == seq && (s != &d.r || !d.ended) {
+	ended = d.ended
+	if s.seq == seq && (l == nothing || l == little && !(s == &d.r && ended)) {
 		s.ready = false
 	}
 	d.uses--
@@ -295,6 +316,7 @@ func (d *desc) end(s *side, seq uint64, exhausted bool) {
 	if last {
 		_ = syscall.Close(d.fd)
 	}
+	return ended
 }
 
 var errClosed = net.ErrClosed
