@@ -2,6 +2,7 @@ package coroutines_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/coro"
-	"github.com/tristrand/tristrand/thread"
 )
 
 // C09: calls of ordinary Go code that block, from a coroutine: only that coroutine
@@ -27,6 +26,8 @@ func TestBlockingCalls(t *testing.T) {
 	}))
 	defer page.Close()
 	path := filepath.Join(t.TempDir(), "file")
+	db := sql.OpenDB(slowDatabase{release})
+	defer db.Close()
 	calls := map[string]func(ctx context.Context) (string, error){
 		"sleep": func(context.Context) (string, error) {
 			<-release
@@ -39,6 +40,10 @@ func TestBlockingCalls(t *testing.T) {
 			return string(text), err
 		},
 		"http": func(ctx context.Context) (string, error) { return get(ctx, page.URL) },
+		"database": func(ctx context.Context) (text string, err error) {
+			err = db.QueryRowContext(ctx, "SELECT text FROM greetings").Scan(&text)
+			return text, err
+		},
 	}
 	err := coro.Run(t.Context(), func(ctx context.Context) error {
 		var all []*coro.Coroutine
@@ -81,62 +86,4 @@ func get(ctx context.Context, url string) (string, error) {
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	return string(text), err
-}
-
-var fetch = tristrand.Define("examples.coroutines.fetch", func(ctx context.Context, url string) (int, error) {
-	text, err := coro.Await(ctx, func(ctx context.Context) (string, error) { return get(ctx, url) })
-	return len(text), err
-})
-
-// C10: the same pages one by one, on threads and on coroutines: the engine is one
-// word. Pages that are waited for together take as long as one.
-func TestPages(t *testing.T) {
-	const pages, wait = 8, 20 * time.Millisecond
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(wait)
-		fmt.Fprint(w, "page")
-	}))
-	defer server.Close()
-	engines := []struct {
-		name string
-		pool tristrand.Executor // nil: one by one
-	}{
-		{"one by one", nil},
-		{"threads", &thread.Pool{Workers: pages}},
-		{"coroutines", &coro.Pool{Workers: pages}},
-	}
-	urls := func(yield func(string) bool) {
-		for range pages {
-			if !yield(server.URL) {
-				return
-			}
-		}
-	}
-	for _, e := range engines {
-		began, n := time.Now(), 0
-		if e.pool == nil {
-			for url := range urls {
-				text, err := get(t.Context(), url)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n += len(text)
-			}
-		} else {
-			for size, err := range fetch.Map(t.Context(), e.pool, urls) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				n += size
-			}
-			if err := e.pool.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
-		}
-		if n != pages*len("page") {
-			t.Errorf("%s: %d bytes", e.name, n)
-		}
-		t.Logf("%-12s %v", e.name, time.Since(began).Round(time.Millisecond))
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
