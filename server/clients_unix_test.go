@@ -3,6 +3,7 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -10,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tristrand/tristrand/server"
 )
@@ -46,23 +46,27 @@ sys.stdout.write(data.decode())`
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-			cmd.Stdin = strings.NewReader("hello\n")
-			var out strings.Builder
-			cmd.Stdout = &out
-			if strings.HasPrefix(name, "openssl") { // it leaves at the end of its input
-				cmd.Stdin = nil
-				in, err := cmd.StdinPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				time.AfterFunc(2*time.Second, func() { _ = in.Close() })
-				_, _ = io.WriteString(in, "hello\n")
-			}
-			if err := cmd.Run(); err != nil && out.Len() == 0 {
+			in, err := cmd.StdinPipe()
+			if err != nil {
 				t.Fatal(err)
 			}
-			if out.String() != "HELLO\n" {
-				t.Errorf("got %q", out.String())
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(in, "hello\n")
+			lines := bufio.NewReader(out)
+			var got string
+			if strings.HasPrefix(name, "openssl") { // it leaves at the end of its input
+				got, _ = lines.ReadString('\n')
+			}
+			_ = in.Close()
+			rest, _ := io.ReadAll(lines)
+			if err := cmd.Wait(); got+string(rest) != "HELLO\n" {
+				t.Errorf("got %q, %v", got+string(rest), err)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/tristrand/tristrand/coro"
 )
 
 // A Conn is a connection as a [Handler] gets it: a net.Conn with lines and
@@ -26,10 +28,12 @@ type Conn struct {
 	remote, local net.Addr
 	since         int64 // unix nanoseconds
 	strand        atomic.Pointer[string]
-	pid           atomic.Int64 // of the worker process that has it
+	pid           atomic.Int64    // of the worker process that has it
+	coroutine     *coro.Coroutine // that serves it; nil: none does
 
 	// Its neighbours in the list of the living, which core.mu guards.
 	prev, next *Conn
+	freed      bool // its place, and that of its address, are another's
 
 	level   atomic.Int32 // how far the shutdown has come for it
 	exited  bool         // the handler has not returned
@@ -181,6 +185,9 @@ func (c *Conn) over(ctx context.Context) {
 		c.err = panicked(c, v)
 	} else if c.exited {
 		c.err = errGoexit(c)
+		if c.coroutine != nil { // it is reported here, and once is enough
+			c.coroutine.OnDone(func(co *coro.Coroutine) { _ = co.Err() })
+		}
 	}
 	c.core.finished(ctx, c, c.err)
 }

@@ -200,12 +200,12 @@ func TestTimeouts(t *testing.T) {
 
 // A client that only listens is not idle.
 func TestSendingIsLife(t *testing.T) {
-	const idle = 200 * time.Millisecond
+	const idle = time.Second
 	c, result := serveOne(t, &server.Server{IdleTimeout: idle}, func(_ context.Context, c *server.Conn) error {
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			for end := time.Now().Add(4 * idle); time.Now().Before(end); time.Sleep(idle / 20) {
+			for end := time.Now().Add(idle + idle/2); time.Now().Before(end); time.Sleep(idle / 20) {
 				_, _ = c.Write([]byte("x"))
 			}
 			_, _ = c.Write([]byte("\n"))

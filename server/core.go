@@ -28,6 +28,10 @@ type core struct {
 
 	after func(c *Conn, e ending) // called for each connection that is over; nil: nobody is
 
+	// name is told of the addresses in a PROXY header, and says whether their client
+	// may come; nil: the core counts it itself.
+	name func(c *Conn, remote, local net.Addr) bool
+
 	count counters
 	slots *slots // nil: no bound
 
@@ -109,13 +113,32 @@ func (k *core) remove(c *Conn) {
 	}
 	c.prev, c.next = nil, nil
 	k.active--
-	if c.counts() {
-		k.uncountAddr(c.remote)
-	}
+	k.freeAddr(c)
 	if k.active == 0 && k.idle != nil {
 		close(k.idle)
 		k.idle = nil
 	}
+}
+
+// free lets another client have the place of c, whose handler is done, and that of
+// its address: before the client sees the end, since it may come again at once.
+func (k *core) free(c *Conn) {
+	if k.conf.MaxPerAddr > 0 {
+		k.mu.Lock()
+		k.freeAddr(c)
+		k.mu.Unlock()
+	}
+	if k.slots != nil {
+		k.slots.give()
+	}
+}
+
+// freeAddr takes c from the books of its address. k.mu is held.
+func (k *core) freeAddr(c *Conn) {
+	if !c.freed && c.counts() {
+		k.uncountAddr(c.remote)
+	}
+	c.freed = true
 }
 
 // drained returns a channel that is closed when nobody is alive.
@@ -275,21 +298,22 @@ func (k *core) greet(c *Conn) error {
 // finished closes a connection whose handler has returned, and accounts for it.
 func (k *core) finished(ctx context.Context, c *Conn, err error) {
 	e := judge(err)
-	c.hangUp(e)
+	c.linger(e)
+	k.free(c)
+	_ = c.conn.Close()
 	k.tell(ctx, c, e, err)
-	k.settle(c)
+	k.remove(c)
+	k.count.finished.Add(1)
 	if k.after != nil {
 		k.after(c, e)
 	}
 }
 
-// settle takes a connection that is closed from the books.
+// settle takes a connection from the books that was closed elsewhere.
 func (k *core) settle(c *Conn) {
+	k.free(c)
 	k.remove(c)
 	k.count.finished.Add(1)
-	if k.slots != nil {
-		k.slots.give()
-	}
 }
 
 // tell counts how a connection ended, and reports what somebody should see.
@@ -323,11 +347,11 @@ const (
 	lingerBytes = 1 << 20
 )
 
-// hangUp closes a connection. If the client has sent what nobody read, the kernel
-// would answer a close with a reset, which can destroy the reply before the client
-// has read it: then the sending side is closed first, and the rest discarded for a
-// moment.
-func (c *Conn) hangUp(e ending) {
+// linger makes a connection ready to be closed. If the client has sent what nobody
+// read, the kernel would answer the close with a reset, which can destroy the reply
+// before the client has read it: then the sending side is closed first, and the rest
+// discarded for a moment.
+func (c *Conn) linger(e ending) {
 	if c.lent() {
 		c.release()
 	}
@@ -345,7 +369,6 @@ func (c *Conn) hangUp(e ending) {
 		}
 		copyBuffers.Put(lent)
 	}
-	_ = c.conn.Close()
 }
 
 func (c *Conn) lent() bool { return c.reading.lent != nil }

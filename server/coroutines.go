@@ -118,7 +118,7 @@ func duplicate(l net.Listener) (net.Listener, error) {
 func (e *coroutines) serve(ctx context.Context, c *Conn) {
 	name := "conn " + c.String()
 	c.strand.Store(&name)
-	coro.Spawn(ctx, func(ctx context.Context) error {
+	c.coroutine = coro.Spawn(ctx, func(ctx context.Context) error {
 		c.run(ctx)
 		return nil
 	}, coro.Name(name))

@@ -100,6 +100,40 @@ func TestCoroutinesTrouble(t *testing.T) {
 	}
 }
 
+// What ended a handler is told once: neither by the hub as well.
+func TestCoroutinesTroubleIsToldOnce(t *testing.T) {
+	var mu sync.Mutex
+	var told []error
+	tristrand.OnReport(func(_ context.Context, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, err)
+	})
+	defer tristrand.OnReport(nil)
+	s := start(t, &server.Server{Model: server.Coroutines{}, Handler: server.HandlerFunc(func(_ context.Context, c *server.Conn) error {
+		switch line, _ := c.ReadLine(); line {
+		case "panic":
+			panic("on purpose")
+		case "goexit":
+			runtime.Goexit()
+		}
+		return errors.New("on purpose")
+	})})
+	for _, word := range []string{"panic", "goexit", "error"} {
+		if got, err := s.client(t).ask(word); err == nil {
+			t.Errorf("%s: %q", word, got)
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil { // with which the hub ends and says what it has to say
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) != 3 {
+		t.Errorf("%d reports: %v", len(told), told)
+	}
+}
+
 func TestCoroutinesTimeoutsAndLimits(t *testing.T) {
 	s := start(t, &server.Server{Model: server.Coroutines{}, IdleTimeout: 100 * time.Millisecond, MaxConns: 2, Handler: hello})
 	first, second, third := s.dial(t), s.dial(t), s.dial(t)

@@ -19,15 +19,17 @@ import (
 // What this process and a worker tell each other, in packets over a socket. The
 // first byte says what it is.
 const (
-	opConfig = iota + 1 // here: a setup, in CBOR
-	opConn              // here: a connection, with its descriptor, or a datagram
-	opLevel             // here: how far the shutdown has come
-	opEnd               // here: leave when nobody is served
-	opReady             // worker: it has its handler
-	opGot               // worker: it has taken connections
-	opLost              // worker: a descriptor did not arrive
-	opDone              // worker: connections have ended
-	opError             // worker: somebody should see an error
+	opConfig  = iota + 1 // here: a setup, in CBOR
+	opConn               // here: a connection, with its descriptor, or a datagram
+	opLevel              // here: how far the shutdown has come
+	opEnd                // here: leave when nobody is served
+	opReady              // worker: it has its handler
+	opGot                // worker: it has taken connections
+	opLost               // worker: a descriptor did not arrive
+	opDone               // worker: connections have ended
+	opError              // worker: somebody should see an error
+	opName               // worker: a client as a PROXY header names it
+	opVerdict            // here: whether that one may come
 )
 
 // A setup is what a worker is told first.
@@ -40,7 +42,7 @@ type setup struct {
 	Drain   time.Duration `cbor:"6,keyasint"`
 	Line    int           `cbor:"7,keyasint"`
 	Record  int           `cbor:"8,keyasint"`
-	PerAddr int           `cbor:"9,keyasint"`
+	Ask     bool          `cbor:"9,keyasint"` // whether a client may come
 	Proxy   []string      `cbor:"10,keyasint"`
 	Cert    string        `cbor:"11,keyasint"`
 	Key     string        `cbor:"12,keyasint"`
@@ -52,7 +54,7 @@ type setup struct {
 func (s *setup) conf() (c conf, err error) {
 	c = conf{
 		IdleTimeout: s.Idle, ReadTimeout: s.Read, WriteTimeout: s.Write, HandshakeTimeout: s.Hand, DrainIdle: s.Drain,
-		MaxLineBytes: s.Line, MaxRecordBytes: s.Record, MaxPerAddr: s.PerAddr,
+		MaxLineBytes: s.Line, MaxRecordBytes: s.Record,
 	}
 	for _, text := range s.Proxy {
 		p, err := netip.ParsePrefix(text)
@@ -68,13 +70,10 @@ func newSetup(r *room, name string, once bool) setup {
 	c := &r.core.conf
 	s := setup{
 		Handler: name, Idle: c.IdleTimeout, Read: c.ReadTimeout, Write: c.WriteTimeout, Hand: c.HandshakeTimeout,
-		Drain: c.DrainIdle, Line: c.MaxLineBytes, Record: c.MaxRecordBytes, Once: once,
+		Drain: c.DrainIdle, Line: c.MaxLineBytes, Record: c.MaxRecordBytes, Once: once, Ask: c.MaxPerAddr > 0,
 	}
 	for _, p := range c.Proxy {
 		s.Proxy = append(s.Proxy, p.String())
-	}
-	if len(c.Proxy) > 0 {
-		s.PerAddr = c.MaxPerAddr // otherwise they are counted here
 	}
 	if t := r.core.tls; t != nil {
 		s.Cert, s.Key, s.CA, s.Tickets = t.files.Cert, t.files.Key, t.files.ClientCA, t.files.Tickets[:]

@@ -3,12 +3,14 @@ package server
 // Processes serves connections in worker processes of the same program, which must
 // call process.Init or process.Main; the Handler must have been given a name by
 // [Handle]. This process accepts and hands the descriptor over before a byte is
-// read; the PROXY header and TLS, for which there must be files, are the worker's. A handler that
-// crashes its process costs the connections which that process serves, with
-// PerConnection its own alone; connections that were handed over and not yet taken go
-// to another one. It needs Linux; elsewhere Serve fails with [ErrUnsupported].
+// read; the PROXY header and TLS, for which there must be files, are the worker's. A
+// handler that crashes its process costs the connections which that process serves,
+// with PerConnection its own alone; connections that were handed over and not yet
+// taken go to another one. It needs Linux; elsewhere Serve fails with [ErrUnsupported].
 //
-// Server.MaxPerAddr counts the addresses in PROXY headers in each worker apart.
+// Limits are for all workers together. A worker asks here about the client that a
+// PROXY header names; a connection counts until this process has heard of its end,
+// which the client may have seen a moment before.
 type Processes struct {
 	// Workers is how many processes there are; 0 is the number of processors. With
 	// PerConnection it is how many are started ahead of the connections.

@@ -90,10 +90,6 @@ func (e *processes) sockets() error {
 		e.packets, err = f.File()
 		return err
 	}
-	if len(e.room.core.conf.Proxy) > 0 {
-		// The addresses are those of the balancers here.
-		e.room.core.conf.MaxPerAddr = 0
-	}
 	for _, src := range e.room.sources {
 		l, ok := src.(*listener)
 		if !ok {

@@ -268,7 +268,7 @@ func TestProcessesWithTLSAndProxy(t *testing.T) {
 	cert, key, pool := certificate(t, t.TempDir(), "x")
 	s := start(t, &server.Server{
 		Proxy: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, CertFile: cert, KeyFile: key, Handler: worker, OnError: quiet,
-		HandshakeTimeout: time.Second, Model: server.Processes{Workers: 2},
+		Model: server.Processes{Workers: 2},
 	})
 	for range 4 {
 		c := s.dial(t)
@@ -284,6 +284,49 @@ func TestProcessesWithTLSAndProxy(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	eventually(t, func() (string, bool) { return fmt.Sprintf("%+v", s.Stats()), s.Stats().Refused == 1 })
+}
+
+// The clients that PROXY headers name are counted for all workers together, and are
+// those that Conns tells of.
+func TestProcessesLimitPerAddressBehindABalancer(t *testing.T) {
+	for name, m := range map[string]server.Processes{"warm": {Workers: 3}, "fresh": {Workers: 3, PerConnection: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, &server.Server{
+				Proxy: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, MaxPerAddr: 2, Handler: worker, OnError: quiet, Model: m,
+			})
+			hello := func(from string) (*client, error) {
+				c := s.client(t)
+				_, _ = io.WriteString(c, "PROXY TCP4 "+from+" 192.0.2.200 1234 80\r\n")
+				_, err := c.ask("hello")
+				return c, err
+			}
+			var in []*client
+			for _, from := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+				c, err := hello(from)
+				if err != nil {
+					t.Fatal(from, err)
+				}
+				in = append(in, c)
+			}
+			for range 4 { // whichever worker it comes to
+				if _, err := hello("192.0.2.1"); err == nil {
+					t.Error("a third one of the same client was served")
+				}
+			}
+			eventually(t, func() (string, bool) {
+				seen := map[string]int{}
+				for v := range s.Conns() {
+					seen[v.Remote]++
+				}
+				return fmt.Sprint(seen), seen["192.0.2.1:1234"] == 2 && seen["192.0.2.2:1234"] == 2 && seen["192.0.2.3:1234"] == 1
+			})
+			_, _ = io.WriteString(in[0], "crash\n") // the place of one that crashes is free, too
+			eventually(t, func() (string, bool) {
+				_, err := hello("192.0.2.1")
+				return fmt.Sprint(err), err == nil
+			})
+		})
+	}
 }
 
 func TestProcessesDatagrams(t *testing.T) {

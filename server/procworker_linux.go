@@ -89,8 +89,11 @@ func (w *procWorker) send(h *handing) error {
 		data = make([]byte, p.data.Len())
 		_, _ = p.data.ReadAt(data, 0)
 	}
+	c.core.mu.Lock()
+	remote, local := c.remote, c.local
+	c.core.mu.Unlock()
 	buf := make([]byte, 0, 128+len(data))
-	buf = appendConn(buf, c.id, c.since, c.remote, c.local, data)
+	buf = appendConn(buf, c.id, c.since, remote, local, data)
 	_ = w.ch.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	s, ok := c.sock.(*handed)
 	if !ok {
@@ -146,6 +149,9 @@ func (w *procWorker) hear(p []byte) bool {
 			w.e.room.core.onError(w.e.base, remote, r.err())
 		}
 		return err == nil
+	}
+	if p[0] == opName {
+		return w.named(p)
 	}
 	if (len(p)-1)%recordBytes != 0 {
 		return false

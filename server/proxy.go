@@ -46,6 +46,14 @@ func (k *core) believe(c *Conn, h proxyproto.Header) error {
 	default:
 		remote = &net.UnixAddr{Name: h.SourcePath, Net: "unix"}
 	}
+	if k.name != nil && !k.name(c, remote, local) {
+		return errPerAddr
+	}
+	return k.rename(c, remote, local)
+}
+
+// rename counts the client that a PROXY header names, and makes c one of its.
+func (k *core) rename(c *Conn, remote, local net.Addr) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.countAddr(remote) {

@@ -56,7 +56,7 @@ func TestShutdownWaitsForTheHandlers(t *testing.T) {
 func TestShutdownTellsWhoWasCut(t *testing.T) {
 	var stubborn atomic.Int32
 	leave := make(chan struct{})
-	s := start(t, &server.Server{Grace: 50 * time.Millisecond, Handler: server.HandlerFunc(func(ctx context.Context, c *server.Conn) error {
+	s := start(t, &server.Server{Grace: 2 * time.Second, Handler: server.HandlerFunc(func(ctx context.Context, c *server.Conn) error {
 		line, err := c.ReadLine()
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func TestShutdownByAHandler(t *testing.T) {
 // While the server drains, what is on its way is still answered, and who is silent
 // is let go.
 func TestDrainIdle(t *testing.T) {
-	s := start(t, &server.Server{DrainIdle: 300 * time.Millisecond, Handler: upper})
+	s := start(t, &server.Server{DrainIdle: 2 * time.Second, Handler: upper})
 	talks, silent := s.dial(t), s.dial(t)
 	in := bufio.NewReader(talks)
 	say := func() {

@@ -135,7 +135,8 @@ var whoAmI = server.HandlerFunc(func(_ context.Context, c *server.Conn) error {
 
 func TestProxyHeader(t *testing.T) {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	s := start(t, &server.Server{Proxy: loopback, MaxPerAddr: 1, HandshakeTimeout: 200 * time.Millisecond, Handler: whoAmI, OnError: quiet})
+	s := start(t, &server.Server{Proxy: loopback, MaxPerAddr: 1, HandshakeTimeout: patience, Handler: whoAmI, OnError: quiet})
+	hasty := start(t, &server.Server{Proxy: loopback, HandshakeTimeout: 200 * time.Millisecond, Handler: whoAmI, OnError: quiet})
 	v2 := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x0a\x00\x00\x07\x0a\x00\x00\x01\x00\x50\x00\x51"
 	for name, tt := range map[string]struct{ say, want string }{
 		"version 1":      {"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\nhi\n", "192.0.2.1:1234 hi\n"},
@@ -153,6 +154,9 @@ func TestProxyHeader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := s.dial(t)
+			if tt.want == "" {
+				c = hasty.dial(t)
+			}
 			_, _ = io.WriteString(c, tt.say)
 			got, err := io.ReadAll(c)
 			if string(got) != tt.want || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -162,17 +166,17 @@ func TestProxyHeader(t *testing.T) {
 	}
 	// The client that it names is counted, not the balancer.
 	first, second := s.dial(t), s.dial(t)
-	_, _ = io.WriteString(first, "PROXY TCP4 192.0.2.1 192.0.2.2 1 80\r\n")
+	_, _ = io.WriteString(first, "PROXY TCP4 192.0.2.9 192.0.2.2 1 80\r\n")
 	eventually(t, func() (string, bool) {
 		n := 0
 		for v := range s.Conns() {
-			if v.Remote == "192.0.2.1:1" {
+			if v.Remote == "192.0.2.9:1" {
 				n++
 			}
 		}
 		return fmt.Sprint(n), n == 1
 	})
-	_, _ = io.WriteString(second, "PROXY TCP4 192.0.2.1 192.0.2.2 2 80\r\nhi\n")
+	_, _ = io.WriteString(second, "PROXY TCP4 192.0.2.9 192.0.2.2 2 80\r\nhi\n")
 	if got, _ := io.ReadAll(second); len(got) != 0 {
 		t.Errorf("a second one of the same client got %q", got)
 	}

@@ -45,6 +45,7 @@ type worker struct {
 	packets net.PacketConn // for datagrams; nil for streams
 	once    bool
 	out     outbox
+	asking  questions
 	cancel  context.CancelCauseFunc
 	ended   chan struct{} // closed when its one connection is over
 }
@@ -103,7 +104,8 @@ func (w *worker) set(p []byte) error {
 		return err
 	}
 	w.once = s.Once
-	w.core = &core{conf: c, handler: h, after: w.after, onError: w.report}
+	w.core = &core{conf: c, handler: h, after: w.after, onError: w.report, name: w.name}
+	w.asking.wanted = s.Ask
 	if s.Cert != "" {
 		files := tlsFiles{Cert: s.Cert, Key: s.Key, ClientCA: s.CA}
 		copy(files.Tickets[:], s.Tickets)
@@ -152,6 +154,8 @@ func (w *worker) serve(ctx context.Context, buf []byte) error {
 					t, err := w.take(p, fd)
 					over = err != nil
 					conns = append(conns, t)
+				case p[0] == opVerdict:
+					w.asking.answer(p)
 				default:
 					control = append(control, p...)
 				}
