@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/tristrand/tristrand/bench/internal/measure"
@@ -133,7 +132,7 @@ func shell(name string, args func(port int) []string) side {
 			return nil, measure.MissingError(words[0] + " is not installed")
 		}
 		p := &program{cmd: exec.CommandContext(ctx, path, words[1:]...), first: fmt.Sprintf("127.0.0.1:%d", port)}
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		ownGroup(p.cmd)
 		if err := p.cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -176,9 +175,7 @@ func command(o Options, words ...string) side {
 
 // stop ends a server at once, with what it has started.
 func (p *program) stop() error {
-	if p.cmd.SysProcAttr != nil && p.cmd.SysProcAttr.Setpgid {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	}
+	killGroup(p.cmd)
 	return p.kill()
 }
 
@@ -298,13 +295,7 @@ func (s side) idle(work string) measure.Impl {
 	}}
 }
 
-func idleConns() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 22_000 {
-		return 20_000
-	}
-	return max(100, int(limit.Cur)-2000)
-}
+func idleConns() int { return min(20_000, max(100, descriptorLimit()-2000)) }
 
 const requestBytes = 64
 
