@@ -58,9 +58,10 @@ type Server struct {
 	Executor tristrand.Executor
 
 	// Functions are what clients of a Pool may call besides some of Python's
-	// built-in ones, by the name that Python has for it, "module.name". A task
-	// made by tristrand.Define may be called by its own name, too, if it is
-	// listed in Tasks.
+	// built-in ones, by the name that Python has for it, "module.name". They run
+	// in the server's process: an Executor whose jobs run in others refuses them.
+	// A task made by tristrand.Define may be called by its own name, too, if it is
+	// listed in Tasks, and runs on every Executor.
 	Functions map[string]Function
 	Tasks     []string
 

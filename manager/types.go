@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"reflect"
 	"strings"
 
 	"github.com/tristrand/tristrand"
@@ -41,34 +40,27 @@ type Function func(ctx context.Context, args []any, kwds map[string]any) (any, e
 
 // register makes the tables of types, functions and names.
 func (s *Server) register() error {
-	functions := host.Functions()
+	engine := &host.Engine{Open: s.openPool, Own: map[string]host.Function{}, Tasks: s.Tasks}
+	cs := &host.Classes{Table: s.table, Names: map[string]bool{}}
 	for name, f := range s.Functions {
 		if !strings.Contains(name, ".") || f == nil {
 			return fmt.Errorf("manager: function %q: its name must be module.name, as Python has it, and it must not be nil", name)
 		}
-		functions[name] = wrapFunction(f)
+		engine.Own[name] = wrapFunction(f)
+		cs.Names[name] = true
 	}
 	for _, name := range s.Tasks {
-		f, err := taskFunction(name)
-		if err != nil {
-			return err
+		if _, err := host.TaskFunction(name); err != nil {
+			return fmt.Errorf("manager: %w", err)
 		}
-		functions[name] = f
+		cs.Names[name] = true
 	}
-	engine := &host.Engine{
-		Open: s.openPool,
-		Find: func(name string) (host.Function, bool) {
-			f, ok := functions[name]
-			return f, ok
-		},
+	for name := range host.Functions() {
+		cs.Names[name] = true
 	}
 	s.types = map[string]*host.Type{}
 	for _, ty := range host.Standard(&s.locks, engine) {
 		s.types[ty.ID] = ty
-	}
-	cs := &host.Classes{Table: s.table, Names: map[string]bool{}}
-	for name := range functions {
-		cs.Names[name] = true
 	}
 	for _, ty := range s.Types {
 		ht, err := ty.hosted()
@@ -120,26 +112,4 @@ func wrapFunction(f Function) host.Function {
 		}
 		return pickle.FromGo(v)
 	}
-}
-
-// taskFunction makes a function of a defined task, which takes one argument.
-func taskFunction(name string) (host.Function, error) {
-	h, ok := tristrand.Lookup(name)
-	if !ok {
-		return nil, fmt.Errorf("manager: there is no task %q: name one that tristrand.Define made", name)
-	}
-	return func(ctx context.Context, args pickle.Tuple, kwds *pickle.Dict) (any, error) {
-		in := h.NewInput()
-		if len(args) != 1 || kwds != nil && kwds.Len() > 0 {
-			return nil, host.Builtin("TypeError", fmt.Sprintf("task %s takes exactly one argument (%d given)", name, len(args)))
-		}
-		if err := pickle.Into(reflect.ValueOf(in).Elem(), args[0]); err != nil {
-			return nil, host.Builtin("TypeError", err.Error())
-		}
-		out, err := h.Call(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return pickle.FromGo(out)
-	}, nil
 }

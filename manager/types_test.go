@@ -7,7 +7,9 @@ import (
 	"iter"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/manager"
@@ -34,6 +36,16 @@ func (m *maths) UpTo(n int) iter.Seq[int] {
 	}
 }
 
+// gate waits, without a ctx, until another call opens it.
+type gate struct {
+	open    chan struct{}
+	waiting atomic.Int32
+}
+
+func (g *gate) Pass()        { g.waiting.Add(1); <-g.open }
+func (g *gate) Open()        { close(g.open) }
+func (g *gate) Waiting() int { return int(g.waiting.Load()) }
+
 type counter struct{ n int }
 
 func (c *counter) Next() int { c.n++; return c.n }
@@ -47,6 +59,7 @@ func typedServer() *manager.Server {
 		Types: []manager.Type{
 			{Name: "Maths", New: func() *maths { return new(maths) }},
 			{Name: "Adder", New: func(context.Context) (*maths, error) { return new(maths), nil }, Expose: []string{"add"}},
+			{Name: "Gate", New: func() *gate { return &gate{open: make(chan struct{})} }},
 			{Name: "broken", New: func() (*maths, error) { panic("no such luck") }},
 			{Name: "get_counter", New: func() *counter { return one }},
 			{Name: "baz", New: func() iter.Seq[int] {
@@ -168,6 +181,28 @@ func TestTypesFromGo(t *testing.T) {
 		}
 	}
 }
+
+// A method that waits without a ctx holds up neither the client's other calls nor
+// the one that it waits for.
+func TestMethodsThatWaitWithoutContext(t *testing.T) {
+	ctx := t.Context()
+	at := serve(t, typedServer(), t.TempDir()+"/s").String()
+	p := must[*manager.Proxy](t)(dial(t, at).Create(ctx, "Gate"))
+	passed, began := make(chan error, 1), time.Now()
+	go func() {
+		_, err := p.Call(ctx, "pass")
+		passed <- err
+	}()
+	for must[any](t)(p.Call(ctx, "waiting")) != any(int64(1)) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("the call that waits has not begun")
+		}
+	}
+	ok(t, second(p.Call(ctx, "open")))
+	ok(t, <-passed)
+}
+
+func second(_ any, err error) error { return err }
 
 func TestPoolFromGo(t *testing.T) {
 	ctx := t.Context()

@@ -175,13 +175,13 @@ func invoke(fn reflect.Value, c *host.Call) (reflect.Value, error) {
 	if c.Kwds != nil && c.Kwds.Len() > 0 {
 		return reflect.Value{}, host.Builtin("TypeError", "a Go function takes no keyword arguments")
 	}
+	ctx, _, err := c.Wait() // whatever it takes: nobody knows how long a user's function does
+	if err != nil {
+		return reflect.Value{}, err
+	}
 	var in []reflect.Value
 	first := 0
 	if t.NumIn() > 0 && t.In(0) == contextType {
-		ctx, _, err := c.Wait()
-		if err != nil {
-			return reflect.Value{}, err
-		}
 		in, first = append(in, reflect.ValueOf(ctx)), 1
 	}
 	params := t.NumIn() - first

@@ -27,8 +27,8 @@ var pythonWorker string
 // A Python is a pool whose workers are Python interpreters, with Python's own library
 // alone (3.9 or later). It runs tasks made by [PythonTask], under the same rules as a
 // Pool: a worker that dies costs its own job, time limits and cancellation kill, the
-// order and the bounds are the same. The zero value is ready. Whoever uses one closes
-// it.
+// order and the bounds are the same, and the program begins with Init. The zero value is
+// ready. Whoever uses one closes it.
 //
 // Values cross as between Go processes: numbers, text, bytes, None, lists and dicts.
 // What the function prints goes to Stdout; an exception is a [*PythonError]. A function

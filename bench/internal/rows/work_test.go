@@ -83,6 +83,7 @@ func TestBoundsAreThoseThatAreAsked(t *testing.T) {
 		"proc-call/unix-netpoll": "≤ 0.6", "proc-call/unix-blocking": "≤ 1", "proc-call/python-executor": "≥ 10",
 		"proc-call-idle/unix-netpoll": "≤ 1.1", "proc-call-idle/python-executor": "≥ 3",
 		"proc-bulk/ring+CBOR": "≥ 0.6", "proc-bulk/python-executor": "≥ 50", "proc-bulk/go-plugin-netrpc": "≥ 10", "proc-bulk/go-plugin-grpc": "≥ 10",
+		"python-call/python-executor": "≥ 3", "python-bulk/python-executor": "≥ 2.5",
 		"proc-map/python-pool-map": "≥ 1", "payload-bytes/unix-socket": "≥ 1.8", "payload-shm/unix-socket": "≥ 3", "payload-shm/python-pipe": "≥ 10",
 		"proc-start/bare-exec": "≤ 1.1", "proc-start-warm/later-job": "≤ 2", "proc-start-rate/bare-exec": "≥ 0.85",
 		"shm-queue/python-mp-queue": "≥ 10", "shm-queue/unix-socket": "≥ 3",

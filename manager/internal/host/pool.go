@@ -133,7 +133,7 @@ func (o *Pool) name(v any) (string, error) {
 	if !ok {
 		return "", typeError("'%s' object is not callable", pickle.TypeName(v))
 	}
-	if _, ok := o.engine.Find(g.String()); !ok {
+	if !o.engine.Knows(g.String()) {
 		return "", typeError("%s is not a function that this server runs", g)
 	}
 	return g.String(), nil

@@ -23,6 +23,9 @@ func NewSequence(seq iter.Seq2[any, error]) *Sequence {
 
 // Call calls a method.
 func (o *Sequence) Call(c *Call, method string) (any, error) {
+	if _, _, err := c.Wait(); err != nil { // nobody knows how long a program's own function takes
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch method {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/tristrand/tristrand"
@@ -15,6 +17,7 @@ import (
 // process or in another one.
 type Work struct {
 	Name string
+	Task bool   // the name is a task's, not that of one of Python's functions
 	Data []byte // the pickle of (args, kwds)
 }
 
@@ -27,12 +30,40 @@ type Yield struct {
 // work is the task that pools run. A worker in another process finds it by its
 // name.
 var work = tristrand.Define("tristrand.manager.call", func(ctx context.Context, w Work) (Yield, error) {
-	f := functions[w.Name]
-	if f == nil {
-		return Yield{}, tristrand.Permanent(fmt.Errorf("there is no function %q in this process", w.Name))
+	f, err := functions[w.Name], error(nil)
+	if w.Task {
+		f, err = TaskFunction(w.Name)
+	} else if f == nil {
+		err = fmt.Errorf("there is no function %q in this process", w.Name)
+	}
+	if err != nil {
+		return Yield{}, tristrand.Permanent(err)
 	}
 	return Run(ctx, f, w.Data), nil
 })
+
+// TaskFunction makes a function of a task that this program has defined. It takes
+// one argument.
+func TaskFunction(name string) (Function, error) {
+	h, ok := tristrand.Lookup(name)
+	if !ok {
+		return nil, fmt.Errorf("there is no task %q: name one that tristrand.Define made", name)
+	}
+	return func(ctx context.Context, args pickle.Tuple, kwds *pickle.Dict) (any, error) {
+		in := h.NewInput()
+		if len(args) != 1 || kwds != nil && kwds.Len() > 0 {
+			return nil, typeError("task %s takes exactly one argument (%d given)", name, len(args))
+		}
+		if err := pickle.Into(reflect.ValueOf(in).Elem(), args[0]); err != nil {
+			return nil, typeError("%v", err)
+		}
+		out, err := h.Call(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return pickle.FromGo(out)
+	}, nil
+}
 
 // data reads what has been written by ourselves: names of functions only.
 var data = pickle.Options{
@@ -88,14 +119,20 @@ type Engine struct {
 	// whether the pool has to close it.
 	Open func(workers int) (ex tristrand.Executor, own bool)
 
-	// Find returns the function of a name.
-	Find func(name string) (Function, bool)
+	// Own are functions of the server's, which run in its process alone. Tasks are
+	// names of tasks, which every engine can run, as it can Python's functions.
+	Own   map[string]Function
+	Tasks []string
+}
+
+// Knows reports whether pools run a function of that name.
+func (g *Engine) Knows(name string) bool {
+	return g.Own[name] != nil || slices.Contains(g.Tasks, name) || functions[name] != nil
 }
 
 // submit hands a call to ex.
 func (g *Engine) submit(ctx context.Context, ex tristrand.Executor, name string, args pickle.Tuple, kwds *pickle.Dict) (*tristrand.Future[Yield], error) {
-	f, ok := g.Find(name)
-	if !ok {
+	if !g.Knows(name) {
 		return nil, typeError("%s is not a function that this server runs", name)
 	}
 	if kwds == nil {
@@ -105,10 +142,10 @@ func (g *Engine) submit(ctx context.Context, ex tristrand.Executor, name string,
 	if err != nil {
 		return nil, err
 	}
-	if functions[name] != nil {
-		return work.Submit(ctx, ex, Work{name, b}), nil
+	if f := g.Own[name]; f != nil {
+		return tristrand.Go(ctx, ex, func(ctx context.Context) (Yield, error) { return Run(ctx, f, b), nil }), nil
 	}
-	return tristrand.Go(ctx, ex, func(ctx context.Context) (Yield, error) { return Run(ctx, f, b), nil }), nil
+	return work.Submit(ctx, ex, Work{name, slices.Contains(g.Tasks, name), b}), nil
 }
 
 // outcome waits for a call under ctx.
