@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -18,54 +19,25 @@ func (p *Pool) Close(ctx context.Context) error {
 	if err := p.init(); err != nil {
 		return nil //nolint:nilerr // nothing was accepted
 	}
-	p.mu.Lock()
-	if p.closer {
-		return p.closedBefore(ctx) // unlocks
-	}
-	p.closer = true
-	p.mu.Unlock()
-	p.refuse()
-	err := p.drain(ctx)
-	p.tasks.Wait()
-	p.mu.Lock()
-	p.closed, p.closeErr = true, err
-	for _, x := range p.watches {
-		x.stop()
-	}
-	clear(p.watches)
-	others := p.closers
-	p.closers = nil
-	p.mu.Unlock()
-	for _, w := range others {
-		w.Grant()
-	}
-	unlist(p)
-	return err
-}
-
-// closedBefore waits for the first Close and returns its answer. It is called with mu
-// held and unlocks it.
-func (p *Pool) closedBefore(ctx context.Context) error {
-	if !p.closed {
-		w := strand.Current(ctx).NewWait()
-		p.closers = append(p.closers, w)
-		p.mu.Unlock()
-		if err := w.Park(ctx, ending{p, "the close of "}); err != nil {
-			return err
-		}
+	return p.ending.Close(ctx, &p.mu, p, func() error {
+		p.refuse()
+		err := crew.Drain{Empty: p.waitEmpty, Stop: p.stop, Kill: p.killAll, Grace: p.Grace}.Run(ctx)
+		p.tasks.Wait()
 		p.mu.Lock()
-	}
-	defer p.mu.Unlock()
-	return p.closeErr
+		for _, x := range p.watches {
+			x.stop()
+		}
+		clear(p.watches)
+		p.mu.Unlock()
+		unlist(p)
+		return err
+	})
 }
 
-// ending is what a Close waits for; it is brought about by other processes.
-type ending struct {
-	p    *Pool
-	what string
-}
+// ending is what Close waits for; it is brought about by other processes.
+type ending struct{ p *Pool }
 
-func (e ending) String() string { return e.what + e.p.String() }
+func (e ending) String() string { return "the end of the jobs of " + e.p.String() }
 
 func (e ending) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) { return buf, false }
 
@@ -82,16 +54,10 @@ func (p *Pool) refuse() {
 			it.drop()
 		}
 	}
-	putters := p.putters
-	p.putters = nil
-	waits := p.over()
+	putters, waits := p.room.Shut(), p.over()
 	p.mu.Unlock()
-	for _, n := range putters {
-		n.w.Grant()
-	}
-	for _, w := range waits {
-		w.Grant()
-	}
+	crew.Grant(putters)
+	crew.Grant(waits)
 }
 
 // over lets the workers end if the pool is closing and nothing is left, and returns
@@ -109,9 +75,7 @@ func (p *Pool) over() []strand.Wait {
 	if !p.finished() {
 		return nil
 	}
-	waits := p.waits
-	p.waits = nil
-	return waits
+	return p.ending.Over()
 }
 
 // unlock unlocks mu after jobs may have gone: it sees to it that workers which lost
@@ -131,9 +95,7 @@ func (p *Pool) unlock() {
 	}
 	waits := p.over()
 	p.mu.Unlock()
-	for _, w := range waits {
-		w.Grant()
-	}
+	crew.Grant(waits)
 }
 
 // retireNow is retire for a worker in any state.
@@ -155,46 +117,10 @@ func (p *Pool) finished() bool {
 	return len(p.workers) == 0 && p.queue.Len() == 0 && len(p.delayed) == 0 && p.held == 0
 }
 
-// drain waits until all is done or ctx ends.
-func (p *Pool) drain(ctx context.Context) error {
-	err := p.waitEmpty(ctx)
-	if err == nil {
-		return nil
-	}
-	left := p.stop(tristrand.ErrCancelled)
-	grace := p.Grace
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	if grace > 0 {
-		bounded, cancel := strand.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		_ = p.waitEmpty(bounded)
-	}
-	p.killAll()
-	_ = p.waitEmpty(context.WithoutCancel(ctx))
-	if len(left) == 0 {
-		return nil
-	}
-	return &tristrand.CloseError{Left: left, Err: err}
-}
-
 // waitEmpty waits until no worker is left.
 func (p *Pool) waitEmpty(ctx context.Context) error {
 	s := strand.Enter(ctx, strand.Op{Verb: "close", On: p, Write: true})
-	p.mu.Lock()
-	if p.finished() {
-		p.mu.Unlock()
-		return nil
-	}
-	if err := strand.Err(ctx); err != nil {
-		p.mu.Unlock()
-		return err
-	}
-	w := s.NewWait()
-	p.waits = append(p.waits, w)
-	p.mu.Unlock()
-	return w.Park(ctx, ending{p, "the end of the jobs of "})
+	return p.ending.Await(ctx, &p.mu, s, p.finished, ending{p})
 }
 
 // killAll kills the workers. Their jobs fail with what they were told to stop for.
@@ -229,9 +155,7 @@ func (p *Pool) stop(cause error) []string {
 		it.job.Cancel(cause)
 		it.drop()
 	})
-	for _, w := range waits {
-		w.Grant()
-	}
+	crew.Grant(waits)
 	slices.Sort(names)
 	return names
 }
@@ -283,18 +207,13 @@ func (p *Pool) breakDown(err error) {
 	if p.restart != nil && p.restart.Stop() {
 		p.restart = nil
 	}
-	items, putters := p.drop(), p.putters
-	p.putters = nil
+	items, putters := p.drop(), p.room.Shut()
 	p.stats.Failed += uint64(len(items))
 	waits := p.over()
 	p.mu.Unlock()
 	tristrand.Report(context.Background(), err)
-	for _, n := range putters {
-		n.w.Grant()
-	}
-	for _, w := range waits {
-		w.Grant()
-	}
+	crew.Grant(putters)
+	crew.Grant(waits)
 	each(items, func(it *item) {
 		it.job.Finish(nil, err)
 		it.drop()
@@ -302,12 +221,7 @@ func (p *Pool) breakDown(err error) {
 }
 
 // errTerminated is the outcome of the jobs that Terminate dropped.
-var errTerminated = terminatedError{}
-
-type terminatedError struct{}
-
-func (terminatedError) Error() string   { return "process: the pool was terminated" }
-func (terminatedError) Unwrap() []error { return []error{tristrand.ErrCancelled, tristrand.ErrClosed} }
+var errTerminated error = crew.TerminatedError("process")
 
 // closeAtEnd closes a pool that nobody has closed.
 func (p *Pool) closeAtEnd(ctx context.Context) error {

@@ -77,10 +77,12 @@ func (p *Pool) feed(w *worker) {
 				break
 			}
 		}
-		if len(p.putters) == 0 || p.queue.Len()+p.reserved >= p.bound {
+		if !p.room.Wanted(p.queue.Len()) {
 			break
 		}
-		p.admit()
+		for p.room.Wanted(p.queue.Len()) {
+			p.room.Admit(&p.mu)
+		}
 	}
 	if w.state == ready && w.held == 0 && p.held > 0 {
 		p.rob(w)
@@ -407,19 +409,5 @@ func (p *Pool) expire(it *item, seq uint64, limit time.Duration) {
 	defer p.mu.Unlock()
 	if it.seq == seq && it.w != nil {
 		p.stopJob(it, fmt.Errorf("%w: %s has run for %v", tristrand.ErrTimeout, it.job.ID(), limit))
-	}
-}
-
-// count counts what has become of a job.
-func (p *Pool) count(next tristrand.Next) {
-	switch {
-	case next.Again:
-		p.stats.Retried++
-	case next.State == tristrand.Succeeded:
-		p.stats.Succeeded++
-	case next.State == tristrand.Cancelled:
-		p.stats.Cancelled++
-	default:
-		p.stats.Failed++
 	}
 }

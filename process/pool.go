@@ -12,6 +12,7 @@ import (
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/backlog"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -80,14 +81,13 @@ type Pool struct {
 	ready atomic.Bool
 	err   error // what is wrong with the fields
 	most  int
-	bound int
 	first *load     // the input of Init
 	items sync.Pool // of this pool alone, as its mu guards them
 
 	mu       sync.Mutex // guards the rest
 	queue    backlog.Queue[*item]
-	reserved int // room for Submits that have been granted and have not run
-	putters  []*putter
+	room     crew.Room
+	ending   crew.Ending
 	workers  map[*worker]struct{}
 	idle     []*worker // ready, and with no job
 	held     int       // jobs that workers have
@@ -104,11 +104,6 @@ type Pool struct {
 	closing  bool
 	broken   error
 	stats    tristrand.Stats
-	waits    []strand.Wait // for the last worker to be gone
-	closer   bool
-	closers  []strand.Wait // of the other Closes, until the first has its answer
-	closed   bool
-	closeErr error
 	tasks    sync.WaitGroup // what the pool has started and has to end
 }
 
@@ -120,16 +115,9 @@ var (
 // The defaults of the fields.
 const (
 	defaultQueue    = 1024
-	defaultGrace    = 5 * time.Second
 	defaultJobGrace = 250 * time.Millisecond
 	memorySample    = 250 * time.Millisecond
 )
-
-// A putter is a Submit that waits for room.
-type putter struct {
-	w  strand.Wait
-	ok bool // there is room; otherwise the pool has been closed
-}
 
 var pools atomic.Uint64
 
@@ -192,7 +180,7 @@ func (p *Pool) init() error {
 		if p.most = p.Workers; p.most == 0 {
 			p.most = runtime.GOMAXPROCS(0)
 		}
-		p.bound = p.queueCap()
+		p.room.Bound = p.queueCap()
 		p.depth = 1
 		p.workers = make(map[*worker]struct{})
 		p.delayed = make(map[*item]*time.Timer)
@@ -223,21 +211,21 @@ func (p *Pool) jobGrace() time.Duration {
 // full.
 func (p *Pool) Submit(ctx context.Context, j tristrand.Job) error {
 	return p.submit(ctx, j, func(s *strand.Strand) error {
-		if p.room() || isReader() {
+		if p.answers() || isReader() {
 			return nil
 		}
-		return p.await(ctx, s)
+		return p.room.Await(ctx, &p.mu, s, p)
 	})
 }
 
 // TrySubmit is Submit that returns ErrFull instead of waiting.
 func (p *Pool) TrySubmit(ctx context.Context, j tristrand.Job) error {
 	return p.submit(ctx, j, func(*strand.Strand) error {
-		if p.room() {
+		if p.answers() {
 			return nil
 		}
 		p.mu.Unlock()
-		return fmt.Errorf("%w: %v: %d jobs wait", tristrand.ErrFull, p, p.bound)
+		return fmt.Errorf("%w: %v: %d jobs wait", tristrand.ErrFull, p, p.room.Bound)
 	})
 }
 
@@ -272,51 +260,10 @@ func (p *Pool) submit(ctx context.Context, j tristrand.Job, admit func(*strand.S
 	return nil
 }
 
-// room reports whether a job can be accepted or refused at once. The caller holds
+// answers reports whether a job can be accepted or refused at once. The caller holds
 // mu.
-func (p *Pool) room() bool {
-	return p.closing || p.broken != nil || p.queue.Len()+p.reserved < p.bound
-}
-
-// await waits for room, with mu held before and, if there is no error, after.
-func (p *Pool) await(ctx context.Context, s *strand.Strand) error {
-	n := &putter{w: s.NewWait()}
-	p.putters = append(p.putters, n)
-	p.mu.Unlock()
-	err := n.w.Park(ctx, p)
-	p.mu.Lock()
-	if err == nil {
-		if n.ok {
-			p.reserved--
-		}
-		return nil
-	}
-	for i, x := range p.putters {
-		if x == n {
-			p.putters = append(p.putters[:i], p.putters[i+1:]...)
-			break
-		}
-	}
-	p.mu.Unlock()
-	return err
-}
-
-// admit lets Submits that wait for room go on. The caller holds mu, which is given up
-// meanwhile.
-func (p *Pool) admit() {
-	for len(p.putters) > 0 && p.queue.Len()+p.reserved < p.bound {
-		n := p.putters[0]
-		p.putters[0] = nil
-		p.putters = p.putters[1:]
-		p.reserved++
-		n.ok = true
-		p.mu.Unlock()
-		granted := n.w.Grant()
-		p.mu.Lock()
-		if !granted {
-			p.reserved--
-		}
-	}
+func (p *Pool) answers() bool {
+	return p.closing || p.broken != nil || p.room.Free(p.queue.Len())
 }
 
 func (p *Pool) refusal() error {
@@ -346,7 +293,7 @@ func (p *Pool) Stats() tristrand.Stats {
 		}
 	}
 	st.Queued += p.queue.Len()
-	st.QueueCap = p.bound
+	st.QueueCap = p.room.Bound
 	return st
 }
 

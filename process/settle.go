@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/internal/wire"
 	"github.com/tristrand/tristrand/strand"
 )
@@ -149,7 +150,7 @@ func (p *Pool) finish(it *item, out any, err error, counted bool) {
 	defer func() { // also when a function given to OnDone ends the goroutine
 		if !counted {
 			p.mu.Lock()
-			p.count(next)
+			crew.Count(&p.stats, next)
 			p.mu.Unlock()
 		}
 		if next.Again {
@@ -188,9 +189,7 @@ func (p *Pool) again(it *item, after time.Duration) {
 		if w != nil {
 			w.wake()
 		}
-		for _, w := range waits {
-			w.Grant()
-		}
+		crew.Grant(waits)
 	})
 }
 

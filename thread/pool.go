@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
-	"github.com/tristrand/tristrand/internal/backlog"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -42,37 +42,18 @@ type Pool struct {
 	// tristrand.ErrClosed and the reason. nil does nothing.
 	Init func(ctx context.Context) error
 
-	once   sync.Once
-	ready  atomic.Bool
-	err    error // what is wrong with the fields
-	sched  strand.Scheduler
-	base   strand.Context // of the workers; ends when what runs shall stop
-	most   int
-	bound  int
-	nextID atomic.Uint64
-	full   atomic.Bool // busy == most; written under mu
+	once  sync.Once
+	ready atomic.Bool
+	err   error // what is wrong with the fields
+	sched strand.Scheduler
+	crew  crew.Crew
 
-	mu        sync.Mutex // guards the rest
-	queue     backlog.Queue[tristrand.Job]
-	reserved  int // room for Submits that have been granted and have not run
-	putters   []*putter
-	workers   map[*worker]struct{}
-	idle      []*worker
-	busy      int
-	looking   bool // a worker looks for a job before it waits
-	abandoned map[*worker]struct{}
-	delayed   map[tristrand.Job]func() bool // to be tried again; the stop of their timers
-	closing   bool
-	broken    error
-	stats     tristrand.Stats
-	reaper    *time.Timer
-	reaping   bool
-	period    uint64         // how often reaper has fired
-	waits     []strand.Wait  // for the last worker to end
-	closer    *strand.Strand // of the first Close
-	closers   []strand.Wait  // of the others, until it has its answer
-	closed    bool           // it has
-	closeErr  error
+	// Guarded by the crew's Mu.
+	idle    []*worker
+	looking bool // a worker looks for a job before it waits
+	reaper  *time.Timer
+	reaping bool
+	period  uint64 // how often reaper has fired
 }
 
 var (
@@ -85,14 +66,7 @@ var (
 const (
 	defaultQueue       = 1024
 	defaultIdleTimeout = 10 * time.Second
-	defaultGrace       = 5 * time.Second
 )
-
-// A putter is a Submit that waits for room.
-type putter struct {
-	w  strand.Wait
-	ok bool // there is room; otherwise the pool has been closed
-}
 
 var pools atomic.Uint64
 
@@ -114,16 +88,14 @@ func (p *Pool) init(ctx context.Context) {
 		case p.Queue < 0:
 			p.err = fmt.Errorf("thread: %v: Queue is %d; it cannot be below 0, which is %d", p, p.Queue, defaultQueue)
 		}
-		if p.most = p.Workers; p.most == 0 {
-			p.most = runtime.GOMAXPROCS(0)
-		}
-		p.bound = p.queueCap()
 		p.sched = strand.Inherited(ctx, strand.Worker)
-		p.base.Init(context.Background())
-		p.base.Bind(strand.Named(context.Background()), time.Time{})
-		p.workers = make(map[*worker]struct{})
-		p.abandoned = make(map[*worker]struct{})
-		p.delayed = make(map[tristrand.Job]func() bool)
+		c := &p.crew
+		c.Name, c.On, c.Grace = p.Name, p, p.Grace
+		if c.Most = p.Workers; c.Most == 0 {
+			c.Most = runtime.GOMAXPROCS(0)
+		}
+		c.Placed, c.Changed, c.After = p.placed, p.changed, p.after
+		c.Init(p.queueCap())
 		p.ready.Store(true)
 	})
 }
@@ -140,43 +112,7 @@ func (p *Pool) Submit(ctx context.Context, j tristrand.Job) error {
 	if p.init(ctx); p.err != nil {
 		return p.err
 	}
-	s := strand.Enter(ctx, strand.Op{Verb: "submit", On: p, Write: true})
-	p.mu.Lock()
-	if !p.room() {
-		if err := p.await(ctx, s); err != nil {
-			return err
-		}
-	}
-	return p.accept(j)
-}
-
-// room reports whether a job can be accepted or refused at once. The caller
-// holds mu.
-func (p *Pool) room() bool {
-	return p.closing || p.broken != nil || p.queue.Len()+p.reserved < p.bound
-}
-
-// await waits for room, with mu held before and, if there is no error, after.
-func (p *Pool) await(ctx context.Context, s *strand.Strand) error {
-	n := &putter{w: s.NewWait()}
-	p.putters = append(p.putters, n)
-	p.mu.Unlock()
-	err := n.w.Park(ctx, p)
-	p.mu.Lock()
-	if err == nil {
-		if n.ok {
-			p.reserved--
-		}
-		return nil
-	}
-	for i, x := range p.putters {
-		if x == n {
-			p.putters = append(p.putters[:i], p.putters[i+1:]...)
-			break
-		}
-	}
-	p.mu.Unlock()
-	return err
+	return p.crew.Submit(ctx, j)
 }
 
 // TrySubmit is Submit that returns ErrFull instead of waiting.
@@ -184,62 +120,7 @@ func (p *Pool) TrySubmit(ctx context.Context, j tristrand.Job) error {
 	if p.init(ctx); p.err != nil {
 		return p.err
 	}
-	strand.Enter(ctx, strand.Op{Verb: "trysubmit", On: p, Write: true})
-	p.mu.Lock()
-	if !p.room() {
-		p.mu.Unlock()
-		return fmt.Errorf("%w: %v: %d jobs wait", tristrand.ErrFull, p, p.bound)
-	}
-	return p.accept(j)
-}
-
-// accept queues j and finds a worker for it. It unlocks mu.
-func (p *Pool) accept(j tristrand.Job) error {
-	if err := p.refusal(); err != nil {
-		p.mu.Unlock()
-		return err
-	}
-	p.stats.Submitted++
-	p.enqueue(j)
-	return nil
-}
-
-func (p *Pool) refusal() error {
-	switch {
-	case p.broken != nil:
-		return p.broken
-	case p.closing:
-		return fmt.Errorf("%w: %v", tristrand.ErrClosed, p)
-	default:
-		return nil
-	}
-}
-
-// enqueue queues j, wakes or starts a worker, and unlocks mu.
-func (p *Pool) enqueue(j tristrand.Job) {
-	p.queue.Push(j, j.Limits().Priority)
-	if p.looking && p.queue.Len() == 1 {
-		p.mu.Unlock()
-		return
-	}
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle[n-1] = nil
-		if p.idle = p.idle[:n-1]; n == 1 {
-			p.stopReaper()
-		}
-		p.mu.Unlock()
-		w.wait.Grant()
-		return
-	}
-	var w *worker
-	if len(p.workers) < p.most {
-		w = p.newWorker()
-	}
-	p.mu.Unlock()
-	if w != nil {
-		w.start()
-	}
+	return p.crew.TrySubmit(ctx, j)
 }
 
 // Stats returns the counts at one moment.
@@ -247,42 +128,36 @@ func (p *Pool) Stats() tristrand.Stats {
 	if !p.ready.Load() {
 		return tristrand.Stats{QueueCap: max(p.queueCap(), 0)}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	st := p.stats
-	st.Workers, st.Busy = len(p.workers), p.busy
-	st.Queued, st.QueueCap = p.queue.Len(), p.bound
-	st.Abandoned = len(p.abandoned)
-	return st
+	return p.crew.Counts()
 }
+
+// Close refuses new jobs and waits until those accepted are done, tries that are
+// still to come included. When ctx ends first it drops what is queued, asks what
+// runs to stop, waits for Grace, and returns a *tristrand.CloseError that names
+// the jobs that were left when ctx ended. A function whose time was up is not
+// waited for. Called again Close waits for the first call and returns the same.
+func (p *Pool) Close(ctx context.Context) error {
+	p.init(ctx)
+	return p.crew.Close(ctx)
+}
+
+// Terminate refuses new jobs, drops what is queued, asks what runs to stop, and
+// returns without waiting. A Close afterwards waits for what runs.
+func (p *Pool) Terminate() error {
+	p.init(context.Background())
+	p.crew.Refuse()
+	p.crew.Stop(errTerminated)
+	return nil
+}
+
+// errTerminated is the outcome of the jobs that Terminate dropped.
+var errTerminated error = crew.TerminatedError("thread")
 
 // String names the pool for errors.
 func (p *Pool) String() string { return fmt.Sprintf("pool %q", p.Name) }
 
-// setBusy counts the workers that run a job. The caller holds mu.
-func (p *Pool) setBusy(n int) {
-	if p.busy == p.most || n == p.most {
-		p.full.Store(n == p.most)
-	}
-	p.busy = n
-}
-
 // Releasers returns the workers, when all of them are busy: only they can make
 // room, or start a job that is queued.
 func (p *Pool) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
-	if !p.full.Load() { // as is usual
-		return buf, false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken != nil || len(p.delayed) > 0 {
-		return buf, false
-	}
-	for w := range p.workers {
-		if w.job == nil {
-			return buf, false
-		}
-		buf = append(buf, strand.Releaser{Ref: w.s.Ref()})
-	}
-	return buf, len(p.workers) > 0
+	return p.crew.Releasers(buf)
 }

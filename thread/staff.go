@@ -6,97 +6,74 @@ import (
 	"time"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
-// admit lets Submits that wait for room go on. The caller holds mu.
-func (p *Pool) admit() {
-	room := p.bound - p.queue.Len() - p.reserved
-	for len(p.putters) > 0 && room > 0 {
-		n := p.putters[0]
-		p.putters[0] = nil
-		p.putters = p.putters[1:]
-		p.reserved++
-		room--
-		n.ok = true
-		p.mu.Unlock()
-		granted := n.w.Grant()
-		p.mu.Lock()
-		if !granted {
-			p.reserved--
-			room++
+// placed wakes or starts a worker for a job that was queued, and unlocks Mu.
+func (p *Pool) placed() {
+	c := &p.crew
+	if p.looking && c.Queue.Len() == 1 {
+		c.Mu.Unlock()
+		return
+	}
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle[n-1] = nil
+		if p.idle = p.idle[:n-1]; n == 1 {
+			p.stopReaper()
 		}
+		c.Mu.Unlock()
+		w.wait.Grant()
+		return
+	}
+	var w *worker
+	if len(c.Workers) < c.Most {
+		w = p.newWorker()
+	}
+	c.Mu.Unlock()
+	if w != nil {
+		w.start()
 	}
 }
 
-func (p *Pool) count(next tristrand.Next) {
-	switch {
-	case next.Again:
-		p.stats.Retried++
-	case next.State == tristrand.Succeeded:
-		p.stats.Succeeded++
-	case next.State == tristrand.Cancelled:
-		p.stats.Cancelled++
-	default:
-		p.stats.Failed++
-	}
-}
-
-// again queues j after a while, above the bound. The caller holds mu.
-func (p *Pool) again(j tristrand.Job, after time.Duration) {
-	fire := func() {
-		p.mu.Lock()
-		if _, ok := p.delayed[j]; !ok {
-			p.mu.Unlock()
-			return
-		}
-		delete(p.delayed, j)
-		p.enqueue(j) // unlocks
-	}
+func (p *Pool) after(d time.Duration, fn func()) (stop func() bool) {
 	if p.sched != nil {
-		p.delayed[j] = p.sched.After(after, fire)
-	} else {
-		p.delayed[j] = time.AfterFunc(after, fire).Stop
+		return p.sched.After(d, fn)
 	}
+	return time.AfterFunc(d, fn).Stop
 }
 
-// replace sees to it that work that is left has workers and that those who wait
-// for the last one are told. It is called when a worker has gone, and unlocks mu.
-func (p *Pool) replace() {
-	if p.queue.Len() > 0 && len(p.idle) == 0 && len(p.workers) < p.most && p.broken == nil {
+// changed sees to it that work that is left has workers, that idle ones end when
+// there will be none, and that those who wait for the last one are told. It is
+// called with Mu held, and unlocks it.
+func (p *Pool) changed() {
+	c := &p.crew
+	if c.Queue.Len() > 0 && len(p.idle) == 0 && len(c.Workers) < c.Most && c.Broken == nil {
 		w := p.newWorker()
-		p.mu.Unlock()
+		c.Mu.Unlock()
 		w.start()
 		return
 	}
-	var wake, left []strand.Wait
-	if p.closing && p.queue.Len() == 0 && len(p.delayed) == 0 {
-		for _, w := range p.idle {
-			wake = append(wake, w.wait)
-		}
-		p.idle = nil
+	var idle []*worker
+	if c.Closing && c.Idle() {
+		idle, p.idle = p.idle, nil
+		p.stopReaper()
 	}
-	if len(p.workers) == 0 {
+	if c.Closing || len(c.Workers) == 0 {
 		p.unlist()
 	}
-	if p.closing && p.finished() {
-		wake = append(wake, p.waits...)
-		p.waits = nil
-	} else {
-		left = slices.Clone(p.waits)
-	}
-	p.mu.Unlock()
-	for _, w := range wake {
-		w.Grant()
-	}
-	for _, w := range left { // there is one worker less to end their wait
-		w.Recheck()
-	}
+	over, left := c.Gone()
+	c.Mu.Unlock()
+	wake(idle)
+	crew.Grant(over)
+	crew.Recheck(left)
 }
 
-// finished reports whether nothing is left to do and nobody to do it.
-func (p *Pool) finished() bool {
-	return len(p.workers) == 0 && p.queue.Len() == 0 && len(p.delayed) == 0
+func wake(idle []*worker) {
+	for _, w := range idle {
+		w.wait.Grant()
+	}
 }
 
 func (p *Pool) unlist() {
@@ -107,41 +84,24 @@ func (p *Pool) unlist() {
 
 // breakDown fails everything that waits, because a worker cannot be made.
 func (p *Pool) breakDown(w *worker, cause error) {
-	err := fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, cause)
+	c := &p.crew
+	err := fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.Name, cause)
 	tristrand.Report(w.Context, err)
-	p.mu.Lock()
-	p.broken = err
-	jobs, idle, putters := p.drop(), p.idle, p.putters
-	p.idle, p.putters = nil, nil
-	p.stats.Failed += uint64(len(jobs))
-	p.mu.Unlock()
+	c.Mu.Lock()
+	c.Broken = err
+	jobs, idle, putters := c.Drop(), p.idle, c.Room.Shut()
+	p.idle = nil
+	c.Stats.Failed += uint64(len(jobs))
+	c.Mu.Unlock()
 	for _, j := range jobs {
 		j.Finish(nil, err)
 	}
-	for _, x := range idle {
-		x.wait.Grant()
-	}
-	for _, n := range putters {
-		n.w.Grant()
-	}
-}
-
-// drop empties the queue and what waits for another try. The caller holds mu.
-func (p *Pool) drop() []tristrand.Job {
-	var jobs []tristrand.Job
-	for p.queue.Len() > 0 {
-		jobs = append(jobs, p.queue.Pop())
-	}
-	for j, stop := range p.delayed {
-		stop()
-		jobs = append(jobs, j)
-	}
-	clear(p.delayed)
-	return jobs
+	wake(idle)
+	crew.Grant(putters)
 }
 
 // watchIdle sees to it that idle workers are let go in time: those that have
-// been idle for a whole period of the idle time-out. The caller holds mu.
+// been idle for a whole period of the idle time-out. The caller holds Mu.
 func (p *Pool) watchIdle() {
 	switch {
 	case p.reaping || p.IdleTimeout < 0 || p.sched != nil:
@@ -156,7 +116,7 @@ func (p *Pool) watchIdle() {
 
 // stopReaper is called when nobody is idle any more. A timer that is pending
 // costs every switch of goroutines a look at the clock, 40 ns. The caller holds
-// mu.
+// Mu.
 func (p *Pool) stopReaper() {
 	if p.reaping {
 		p.reaper.Stop()
@@ -173,9 +133,9 @@ func (p *Pool) idleTimeout() time.Duration {
 
 // reap dismisses the workers that have been idle since before this period.
 func (p *Pool) reap() {
-	p.mu.Lock()
+	p.crew.Mu.Lock()
 	if !p.reaping { // stopped at the last moment
-		p.mu.Unlock()
+		p.crew.Mu.Unlock()
 		return
 	}
 	p.reaping = false
@@ -192,10 +152,8 @@ func (p *Pool) reap() {
 	if len(p.idle) > 0 {
 		p.watchIdle()
 	}
-	p.mu.Unlock()
-	for _, w := range gone {
-		w.wait.Grant()
-	}
+	p.crew.Mu.Unlock()
+	wake(gone)
 }
 
 // idling is what an idle worker waits for: anyone could submit.
