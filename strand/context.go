@@ -93,11 +93,16 @@ func (c *Context) Deadline() (time.Time, bool) {
 
 // Err returns nil until the context ends.
 func (c *Context) Err() error {
-	st := c.state.Load()
-	if st == nil || !st.over.Load() {
-		return c.parent.Err()
+	for {
+		if st := c.state.Load(); st != nil && st.over.Load() {
+			return st.err // not written again
+		}
+		up, ok := c.parent.(*Context)
+		if !ok {
+			return c.parent.Err()
+		}
+		c = up
 	}
-	return st.err // not written again
 }
 
 // watched returns the state to watch, made by the first call. A plain context is

@@ -90,6 +90,7 @@ type Strand struct {
 	seat    uint64
 	atEnd   []func()
 	locals  map[any]any
+	spare   any
 	looked  [2]Releaser // room for what refuse asks for
 
 	// The scheduler's.
@@ -203,6 +204,18 @@ func (s *Strand) Local(key any, mk func() any) any {
 		s.locals[key] = v
 	}
 	return v
+}
+
+// Spare returns what SetSpare was last given, nil if nothing. A strand waits for one
+// thing at a time: what a primitive needs for a wait can be kept for the next one.
+// Both must be called by the strand itself.
+func (s *Strand) Spare() any { return s.spare }
+
+// SetSpare is for Spare; see there. It does nothing for the nameless strand.
+func (s *Strand) SetSpare(x any) {
+	if s.id != 0 && s.kind != Nameless {
+		s.spare = x
+	}
 }
 
 // SetPlace makes pc the place of the strand's next acquisition. A function that

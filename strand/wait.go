@@ -75,15 +75,29 @@ func (w Wait) settle(as uint64) bool {
 // may be called from anywhere and does not block; what the waiter is given must
 // be written before. Across the border of a synctest bubble it panics.
 func (w Wait) Grant() bool {
-	s := w.s
-	if s.bubble != 0 && s.bubble != bubble() {
-		panic("strand: Grant of " + s.String() + " from outside the synctest bubble that it waits in")
-	}
-	if !w.settle(granted) {
+	if !w.Settle() {
 		return false
 	}
-	s.wake()
+	w.s.wake()
 	return true
+}
+
+// Settle is Grant without the waking, for who has to know the outcome before it
+// lets go of its mutex: Wake must follow a Settle that returned true, with no
+// mutex held. The waiter may go on before, if its ctx ends.
+func (w Wait) Settle() bool {
+	if s := w.s; s.bubble != 0 && s.bubble != bubble() {
+		panic("strand: Grant of " + s.String() + " from outside the synctest bubble that it waits in")
+	}
+	return w.settle(granted)
+}
+
+// Wake makes the waiter go on after a Settle that returned true. It does nothing
+// for the zero Wait.
+func (w Wait) Wake() {
+	if w.s != nil {
+		w.s.wake()
+	}
 }
 
 // wake makes the strand look at its wait, which has been settled.
@@ -129,7 +143,18 @@ func (w Wait) Park(ctx context.Context, on Resource) error {
 	case err != nil:
 		return err
 	case w.s.endsOwn && ctx == context.Context(&w.s.ctx):
-		return w.parkKept(on) // from here, as it is a coroutine's, whose stack shall stay small
+		// Here, and not in a function of its own: the more calls are open at a switch
+		// of coroutines the more it costs, and their stacks shall stay small.
+		s := w.s
+		s.inOwn = true
+		if s.ctx.Err() == nil || !w.settle(over) {
+			s.sched.Park(s)
+		}
+		s.inOwn = false
+		if w.is(granted) {
+			return nil
+		}
+		return w.keptEnd(on)
 	case w.s.sched != nil:
 		return w.parkScheduled(ctx, on)
 	default:
@@ -229,21 +254,13 @@ func (w Wait) parkScheduled(ctx context.Context, on Resource) error {
 	return nil
 }
 
-// parkKept parks under the strand's own ctx, whose end the scheduler tells of.
-func (w Wait) parkKept(on Resource) error {
-	s := w.s
-	s.inOwn = true
-	if s.ctx.Err() == nil || !w.settle(over) {
-		s.sched.Park(s)
-	}
-	s.inOwn = false
-	if w.is(granted) {
-		return nil
-	}
+// keptEnd says why a wait that was parked under the strand's own ctx, whose end the
+// scheduler tells of, has not been granted.
+func (w Wait) keptEnd(on Resource) error {
 	if err := w.verdict(); err != nil {
 		return err
 	}
-	return w.timedOut(&s.ctx, on)
+	return w.timedOut(&w.s.ctx, on)
 }
 
 // EndsOwn says, before the strand runs, that its scheduler will call OwnEnded
