@@ -22,8 +22,7 @@ type Queue[T any] struct {
 
 	mu         sync.Mutex // guards the rest
 	items      store[T]
-	promised   int // items for getters that have been granted and have not run
-	reserved   int // room for putters likewise
+	reserved   int // room for putters that have been granted and have not run; with less only
 	getters    waiters
 	putters    waiters
 	joiners    waiters
@@ -64,14 +63,15 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 		return strand.Err(ctx)
 	}
 	q.mu.Lock()
-	if q.putNow(v) {
-		return nil
-	}
 	if q.shutdown {
 		q.mu.Unlock()
 		return q.errShutdown()
 	}
+	if q.put(v) {
+		return nil
+	}
 	n := newWaiter(s.NewWait())
+	*cellOf[T](n) = v
 	q.putters.pushBack(n)
 	q.mu.Unlock()
 	if err := n.w.Park(ctx, q); err != nil {
@@ -79,16 +79,30 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 		return err
 	}
 	got := n.got
-	n.free()
-	q.mu.Lock()
-	if got == passed {
-		q.reserved--
+	take[T](n)
+	switch got {
+	case passed: // whoever made room has put it in
+		return nil
+	case retry:
+		return q.putReserved(v)
+	default:
+		return q.errShutdown()
 	}
+}
+
+// putReserved puts v in where room has been kept for it.
+func (q *Queue[T]) putReserved(v T) error {
+	q.mu.Lock()
+	q.reserved--
 	if q.shutdown {
 		q.mu.Unlock()
 		return q.errShutdown()
 	}
 	q.put(v)
+	q.mu.Lock()
+	w := q.admit() // if a getter has it, the room is another's
+	q.mu.Unlock()
+	w.Wake()
 	return nil
 }
 
@@ -96,23 +110,15 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 func (q *Queue[T]) TryPut(ctx context.Context, v T) error {
 	strand.Enter(ctx, strand.Op{Verb: "tryput", On: q, Write: true})
 	q.mu.Lock()
-	if q.putNow(v) {
+	if q.shutdown {
+		q.mu.Unlock()
+		return q.errShutdown()
+	}
+	if q.put(v) {
 		return nil
 	}
 	defer q.mu.Unlock()
-	if q.shutdown {
-		return q.errShutdown()
-	}
 	return fmt.Errorf("%w: %v holds %d", tristrand.ErrFull, q, q.bound)
-}
-
-// putNow puts v in if there is room, and unlocks mu then.
-func (q *Queue[T]) putNow(v T) bool {
-	if q.shutdown || q.bound > 0 && q.items.len()+q.reserved >= q.bound {
-		return false
-	}
-	q.put(v)
-	return true
 }
 
 // unlockOnPanic is deferred around less, which is the user's.
@@ -123,25 +129,29 @@ func (q *Queue[T]) unlockOnPanic() {
 	}
 }
 
-// put puts v in, tells a getter, and unlocks mu.
-func (q *Queue[T]) put(v T) {
+// put gives v to a getter that waits, or puts it in if there is room, and unlocks
+// mu; it returns false, and leaves mu locked, if there is none. Getters wait only
+// while there is no item, so that none is overtaken.
+func (q *Queue[T]) put(v T) bool {
+	for n := q.getters.pop(); n != nil; n = q.getters.pop() {
+		*cellOf[T](n), n.got = v, passed
+		if w := n.w; w.Settle() {
+			q.unfinished++
+			q.mu.Unlock()
+			w.Wake()
+			return true
+		}
+	}
+	if q.bound > 0 && q.items.len()+q.reserved >= q.bound {
+		return false
+	}
 	if q.items.less != nil {
 		defer q.unlockOnPanic()
 	}
 	q.items.push(v)
 	q.unfinished++
-	for q.getters.n > 0 && q.items.len() > q.promised {
-		n := q.getters.pop()
-		n.got = passed
-		q.promised++
-		q.mu.Unlock()
-		if n.w.Grant() {
-			return
-		}
-		q.mu.Lock()
-		q.promised--
-	}
 	q.mu.Unlock()
+	return true
 }
 
 // Get waits for an item and takes it. It returns ErrShutdown once the queue is
@@ -153,7 +163,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 		return none, strand.Err(ctx)
 	}
 	q.mu.Lock()
-	if q.items.len() > q.promised {
+	if q.items.len() > 0 {
 		return q.get(), nil
 	}
 	if q.shutdown {
@@ -168,15 +178,9 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 		return none, err
 	}
 	got := n.got
-	n.free()
-	q.mu.Lock()
-	if got == passed {
-		q.promised--
-		if q.items.len() > 0 {
-			return q.get(), nil
-		}
+	if v := take[T](n); got == passed {
+		return v, nil
 	}
-	q.mu.Unlock()
 	return none, q.errShutdown()
 }
 
@@ -184,7 +188,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 func (q *Queue[T]) TryGet(ctx context.Context) (T, error) {
 	strand.Enter(ctx, strand.Op{Verb: "tryget", On: q, Write: true})
 	q.mu.Lock()
-	if q.items.len() > q.promised {
+	if q.items.len() > 0 {
 		return q.get(), nil
 	}
 	defer q.mu.Unlock()
@@ -195,25 +199,41 @@ func (q *Queue[T]) TryGet(ctx context.Context) (T, error) {
 	return none, fmt.Errorf("%w: %v", tristrand.ErrEmpty, q)
 }
 
-// get takes an item, tells a putter, and unlocks mu.
+// get takes an item, lets a putter in, and unlocks mu.
 func (q *Queue[T]) get() T {
 	if q.items.less != nil {
 		defer q.unlockOnPanic()
 	}
 	v := q.items.pop()
+	w := q.admit()
+	q.mu.Unlock()
+	w.Wake()
+	return v
+}
+
+// admit puts the item of the first putter that waits in, if there is room, and
+// returns its wait, to be woken. Where less has to be asked the putter does so itself,
+// as less may panic. The caller holds mu.
+func (q *Queue[T]) admit() strand.Wait {
 	for q.putters.n > 0 && q.items.len()+q.reserved < q.bound {
 		n := q.putters.pop()
+		w, item := n.w, *cellOf[T](n) // it is the putter's again, once that is settled
 		n.got = passed
-		q.reserved++
-		q.mu.Unlock()
-		if n.w.Grant() {
-			return v
+		if q.items.less != nil {
+			n.got = retry
 		}
-		q.mu.Lock()
-		q.reserved--
+		switch {
+		case !w.Settle():
+			continue
+		case q.items.less != nil:
+			q.reserved++
+		default:
+			q.items.push(item)
+			q.unfinished++
+		}
+		return w
 	}
-	q.mu.Unlock()
-	return v
+	return strand.Wait{}
 }
 
 // leave takes n, whose wait has ended without a grant, out of a queue.

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"sync"
 	"time"
 
 	"github.com/tristrand/tristrand/strand"
@@ -15,14 +14,18 @@ type waiter struct {
 	since      time.Time // of its first wait; locks only
 	recover    bool      // takes a lock whose holder died
 	got        outcome   // written before the grant
+	cell       any       // a *T, for the item of a queue of T; nil in a new one
 }
 
-// spare has waiters that are used again.
-var spare = sync.Pool{New: func() any { return new(waiter) }}
-
-// newWaiter returns a waiter for w.
+// newWaiter returns a waiter for w: the one that its strand had before, if it has
+// been given back.
 func newWaiter(w strand.Wait) *waiter {
-	n := spare.Get().(*waiter) //nolint:forcetypeassert // nothing else is in
+	s := w.Strand()
+	n, ok := s.Spare().(*waiter)
+	if !ok {
+		return &waiter{w: w}
+	}
+	s.SetSpare(nil)
 	n.w = w
 	return n
 }
@@ -31,8 +34,29 @@ func newWaiter(w strand.Wait) *waiter {
 // done with it. One whose wait has ended in another way may still be in the hands
 // of somebody who is about to try.
 func (n *waiter) free() {
-	*n = waiter{}
-	spare.Put(n)
+	s := n.w.Strand()
+	*n = waiter{cell: n.cell}
+	s.SetSpare(n)
+}
+
+// cellOf returns where n keeps the item that it waits to put, or is given.
+func cellOf[T any](n *waiter) *T {
+	c, ok := n.cell.(*T)
+	if !ok {
+		c = new(T)
+		n.cell = c
+	}
+	return c
+}
+
+// take empties the cell of n, whose Park has returned nil, and gives n back.
+func take[T any](n *waiter) T {
+	var none T
+	c := cellOf[T](n)
+	v := *c
+	*c = none
+	n.free()
+	return v
 }
 
 // An outcome says what a grant means.
