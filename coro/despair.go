@@ -51,8 +51,8 @@ func (h *Hub) despair() {
 		return
 	}
 	for _, st := range waiting { // it has been told, and waits again
-		if st.state.CompareAndSwap(parked, running) {
-			st.doom = true
+		if st.state == parked {
+			st.doom, st.state = true, ready
 			h.ready.push(entry{s: st})
 		}
 	}
@@ -62,7 +62,7 @@ func (h *Hub) despair() {
 func (h *Hub) waiting() []*seat {
 	var all []*seat
 	for st := h.seats.next; st != &h.seats; st = st.next {
-		if st.state.Load() == parked {
+		if st.state == parked {
 			all = append(all, st)
 		}
 	}

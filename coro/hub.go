@@ -81,7 +81,7 @@ type seat struct {
 	s     *strand.Strand
 	fib   *fiber // where it goes on; nil before it starts
 	body  func()
-	state atomic.Int32
+	state uint8      // touched on the hub's turn alone
 	c     *Coroutine // whose it is, if Spawn made it
 	delay time.Duration
 	later *timer // starts it
@@ -95,9 +95,10 @@ type seat struct {
 
 // The states of a seat, as Park and Ready see them.
 const (
-	running int32 = iota
+	running uint8 = iota // or not yet started
 	parked
 	early // made ready before it parked
+	ready // queued to go on
 )
 
 var (

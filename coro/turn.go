@@ -105,26 +105,6 @@ func (h *Hub) fiberOf(st *seat) *fiber {
 	return st.fib
 }
 
-// away gives the turn to the next one, and returns when st has it again. st has
-// been put where it will be found.
-func (h *Hub) away(st *seat) {
-	st.fib, h.ops = h.trunk.cur, 0
-	switch next := h.pop(); {
-	case next == st:
-		return
-	case next == nil:
-		h.cur = nil
-		h.trunk.switchTo(&h.trunk.base)
-	case next.fib == nil && len(h.trunk.idle) == 0:
-		// To make a stack takes more of this one than a coroutine should need.
-		h.cur, h.fresh = nil, next
-		h.trunk.switchTo(&h.trunk.base)
-	default:
-		h.trunk.switchTo(h.fiberOf(next))
-	}
-	h.turned()
-}
-
 // turned tells the scheduler that the hub itself runs under that its strand's
 // turn has changed goroutines.
 func (h *Hub) turned() {
@@ -255,25 +235,63 @@ func (h *Hub) Step(s *strand.Strand, op strand.Op) {
 		h.turns++
 		return
 	}
+	st.state = ready
 	h.ready.push(entry{s: st})
-	h.away(st)
-	if st.doom {
-		runtime.Goexit()
-	}
+	h.Park(s)
 }
 
-// Park gives the turn up until Ready(s).
+// Park gives the turn up until Ready(s). All of it is in one piece, the switch to
+// the next fiber included: after a switch the processor guesses every return wrong,
+// so that each call that is open meanwhile costs as much as a tenth of the switch.
 func (h *Hub) Park(s *strand.Strand) {
 	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
-	if gtoken.Locked() {
+	switch {
+	case gtoken.Locked():
 		h.parkLocked(st)
 		return
-	}
-	if !st.state.CompareAndSwap(running, parked) {
-		st.state.Store(running) // it was early
+	case st.state == early:
+		st.state = running
 		return
+	case st.state == running:
+		st.state = parked
 	}
-	h.away(st)
+	t := &h.trunk
+	from, next := t.cur, h.pop()
+	st.fib, h.ops = from, 0
+	var to *fiber
+	switch {
+	case next == st:
+		st.state = running
+		return
+	case next == nil:
+		h.cur, to = nil, &t.base
+	case next.fib != nil:
+		h.cur, to = next, next.fib
+	case len(t.idle) == 0:
+		// To make a stack takes more of this one than a coroutine should need.
+		h.cur, h.fresh, to = nil, next, &t.base
+	default:
+		to = h.fiberOf(next)
+	}
+	for t.to = to; to != from; to = t.to { // trunk.switchTo
+		if to.below != nil {
+			from.below = nil
+			from.yield(struct{}{})
+			break // whoever resumes it means it
+		}
+		if to.next == nil {
+			to.start()
+		}
+		to.below = from
+		to.next()
+		if t.ended != nil {
+			t.reap()
+		}
+	}
+	t.cur, st.state = from, running
+	if h.outer != nil {
+		h.tellOuter()
+	}
 	if st.doom {
 		runtime.Goexit()
 	}
@@ -283,24 +301,31 @@ func (h *Hub) Park(s *strand.Strand) {
 // is locked to its thread.
 func (h *Hub) parkLocked(st *seat) {
 	st.s.Refuse(ErrThreadLocked)
-	for !st.state.CompareAndSwap(early, running) { // a grant may be on its way
+	for st.state != early { // a grant may be on its way
 		runtime.Gosched()
+		h.collect()
 	}
+	st.state = running
 }
 
 // Ready puts s at the end of the queue. Anyone may call it.
 func (h *Hub) Ready(s *strand.Strand) {
 	st := s.Turn().(*seat) //nolint:forcetypeassert // Spawn set it
-	for !st.state.CompareAndSwap(parked, running) {
-		if st.state.CompareAndSwap(running, early) {
-			return
-		}
-	}
 	if h.here() {
-		h.ready.push(entry{s: st})
+		h.readied(st)
 		return
 	}
 	h.post(entry{s: st})
+}
+
+// readied is Ready on the hub's turn.
+func (h *Hub) readied(st *seat) {
+	if st.state == parked {
+		st.state = ready
+		h.ready.push(entry{s: st})
+	} else {
+		st.state = early
+	}
 }
 
 // post hands e to the hub from outside, and wakes it. It reports whether the hub
@@ -328,7 +353,11 @@ func (h *Hub) post(e entry) bool {
 func (h *Hub) collect() {
 	h.mu.Lock()
 	for i, e := range h.inbox {
-		h.ready.push(e)
+		if e.s != nil {
+			h.readied(e.s)
+		} else {
+			h.ready.push(e)
+		}
 		h.inbox[i] = entry{}
 	}
 	h.inbox = h.inbox[:0]
