@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -42,6 +43,7 @@ type Cluster struct {
 	clock     clock
 	sess      *session
 	pools     map[*Pool]struct{}
+	locks     map[string]weak.Pointer[object[lockState]]
 }
 
 // Info says what a cluster is.
@@ -162,21 +164,13 @@ const (
 
 func (c *Cluster) connect() error {
 	o := &c.opts
+	l := newLink()
 	opts := []nats.Option{
 		nats.Name("tristrand " + c.id), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(reconnectWait, reconnectWait), nats.ReconnectBufSize(64 << 20),
 		nats.IgnoreAuthErrorAbort(), nats.Timeout(5 * time.Second), nats.DrainTimeout(5 * time.Second),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) {
-			if l := c.link; l != nil {
-				l.broken()
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			if l := c.link; l != nil {
-				l.mended()
-			}
-			c.reconnected()
-		}),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { l.broken() }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.mended(); c.reconnected() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				c.reconnected() // what was dropped is read again
@@ -203,10 +197,11 @@ func (c *Cluster) connect() error {
 	if err != nil {
 		return fmt.Errorf("cluster: no connection to %s: %w%s", c.where(), err, hintConnect(err))
 	}
-	if c.link, err = newLink(nc); err != nil {
+	if err := l.begin(nc); err != nil {
 		nc.Close()
 		return fmt.Errorf("cluster: %w", err)
 	}
+	c.link = l
 	c.js, err = jetstream.New(nc)
 	return err
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,16 +72,17 @@ func (g *graph) Strands(ctx context.Context) iter.Seq2[strand.View, error] {
 
 // edges reads who waits for which lock.
 func (c *Cluster) edges(ctx context.Context) ([]edge, error) {
-	var all []edge
+	locks := make(map[string][]edge)
 	err := c.eachLock(ctx, func(name string, seq uint64, st *lockState) {
+		locks[name] = nil // one that changes meanwhile is read again: the last is right
 		if st.Holder == nil || st.Died {
 			return
 		}
 		for i, q := range st.Queue {
-			all = append(all, edge{q, name, *st.Holder, seq, i})
+			locks[name] = append(locks[name], edge{q, name, *st.Holder, seq, i})
 		}
 	})
-	return all, err
+	return slices.Concat(slices.Collect(maps.Values(locks))...), err
 }
 
 // eachLock calls fn for the state of each lock.
@@ -102,35 +104,47 @@ func (c *Cluster) eachLock(ctx context.Context, fn func(name string, seq uint64,
 	}
 }
 
-// deadlocked looks whether a claim waits in a cycle of the cluster's locks of which it is
-// the one that waits last, so that one alone of the cycle is refused. A strand that waits
+// deadlocked says which claims wait in a cycle of the cluster's locks of which they are
+// the one that waits last, so that one alone of each cycle is refused. A strand that waits
 // with a deadline is never part of one.
-func (c *Cluster) deadlocked(ctx context.Context, id string) *tristrand.DeadlockError {
-	first := c.cycle(ctx, id)
-	if first == nil {
-		return nil
-	}
-	// States are read one after the other: what is still so when read again is a cycle.
-	again := c.cycle(ctx, id)
-	if !slices.EqualFunc(first, again, func(a, b edge) bool { return a.who.ID == b.who.ID && a.holder.ID == b.holder.ID && a.lock == b.lock }) {
-		return nil
-	}
-	out := new(tristrand.DeadlockError)
-	for _, e := range again {
-		out.Cycle = append(out.Cycle, strand.Link{
-			Waiter: e.who.Name + " on " + e.who.Host, On: "cluster lock \"" + e.lock + "\"",
-			Holder: e.holder.Name + " on " + e.holder.Host, TakenAt: e.holder.At,
-		})
-	}
-	return out
-}
-
-// cycle returns the cycle that begins with a claim, if its wait is the latest of it.
-func (c *Cluster) cycle(ctx context.Context, id string) []edge {
+func (c *Cluster) deadlocked(ctx context.Context, ids []string) map[string]error {
 	all, err := c.edges(ctx)
 	if err != nil {
 		return nil
 	}
+	found := make(map[string][]edge)
+	for _, id := range ids {
+		if path := cycle(all, id); path != nil {
+			found[id] = path
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	// States are read one after the other: what is still so when read again is a cycle.
+	if all, err = c.edges(ctx); err != nil {
+		return nil
+	}
+	errs := make(map[string]error)
+	for id, first := range found {
+		again := cycle(all, id)
+		if !slices.EqualFunc(first, again, func(a, b edge) bool { return a.who.ID == b.who.ID && a.holder.ID == b.holder.ID && a.lock == b.lock }) {
+			continue
+		}
+		out := new(tristrand.DeadlockError)
+		for _, e := range again {
+			out.Cycle = append(out.Cycle, strand.Link{
+				Waiter: e.who.Name + " on " + e.who.Host, On: "cluster lock \"" + e.lock + "\"",
+				Holder: e.holder.Name + " on " + e.holder.Host, TakenAt: e.holder.At,
+			})
+		}
+		errs[id] = out
+	}
+	return errs
+}
+
+// cycle returns the cycle that begins with a claim, if its wait is the latest of it.
+func cycle(all []edge, id string) []edge {
 	var path []edge
 	i := slices.IndexFunc(all, func(e edge) bool { return e.who.ID == id })
 	for i >= 0 && len(path) <= len(all) {

@@ -59,18 +59,24 @@ func newID() string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
-func newLink(nc *nats.Conn) (*link, error) {
-	l := &link{nc: nc, inbox: nats.NewInbox() + ".", calls: make(map[string]*request), stop: make(chan struct{}), swept: make(chan struct{})}
+// newLink returns a link without a connection, for whom a connection is to tell what
+// becomes of it.
+func newLink() *link {
+	return &link{inbox: nats.NewInbox() + ".", calls: make(map[string]*request), stop: make(chan struct{}), swept: make(chan struct{})}
+}
+
+// begin gives it the connection.
+func (l *link) begin(nc *nats.Conn) error {
 	sub, err := nc.Subscribe(l.inbox+"*", l.answered)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, err
+		return err
 	}
-	l.sub = sub
+	l.nc, l.sub = nc, sub
 	go l.sweep()
-	return l, nil
+	return nil
 }
 
 // answered takes an answer.

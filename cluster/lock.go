@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
+	"weak"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/gtoken"
@@ -26,7 +28,7 @@ type Lock struct{ locker }
 
 // NewLock returns the lock of that name: the same for all who ask for it.
 func NewLock(c *Cluster, name string) *Lock {
-	return &Lock{locker{o: newLockObject(c, name), again: false}}
+	return &Lock{locker{o: c.lockObject(name), again: false}}
 }
 
 // An RLock is re-entrant; it is not a read lock. It is a Lock that its holder may acquire
@@ -35,7 +37,7 @@ type RLock struct{ locker }
 
 // NewRLock returns the re-entrant lock of that name.
 func NewRLock(c *Cluster, name string) *RLock {
-	return &RLock{locker{o: newLockObject(c, name), again: true}}
+	return &RLock{locker{o: c.lockObject(name), again: true}}
 }
 
 var (
@@ -57,11 +59,41 @@ type lockState struct {
 	Depth  int        `cbor:"3,keyasint,omitempty"`
 	Died   bool       `cbor:"4,keyasint,omitempty"`
 	Queue  []claimant `cbor:"5,keyasint,omitempty"`
+
+	all bool // what was just changed concerns all who wait
+}
+
+// lockObject returns the object of a lock. All of this process have the same one: what one
+// strand does to the lock is known to all at once, and so no two of them see a deadlock in
+// who held it at different times.
+func (c *Cluster) lockObject(name string) *object[lockState] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.locks[name].Value(); o != nil {
+		return o
+	}
+	o := newLockObject(c, name)
+	if c.locks == nil {
+		c.locks = make(map[string]weak.Pointer[object[lockState]])
+	}
+	c.locks[name] = weak.Make(o)
+	runtime.AddCleanup(o, c.forgetLock, name)
+	return o
+}
+
+// forgetLock takes out the object of a lock that nobody has any more.
+func (c *Cluster) forgetLock(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.locks[name].Value() == nil {
+		delete(c.locks, name)
+	}
 }
 
 func newLockObject(c *Cluster, name string) *object[lockState] {
 	o := newObject[lockState](c, "lock", name)
 	o.reap = func(s *lockState, session string) bool {
+		s.all = true
 		n := len(s.Queue)
 		s.Queue = slices.DeleteFunc(s.Queue, func(q claimant) bool { return q.Session == session })
 		if s.Holder != nil && !s.Died && s.Holder.Session == session {
@@ -70,11 +102,12 @@ func newLockObject(c *Cluster, name string) *object[lockState] {
 		}
 		return len(s.Queue) != n
 	}
-	o.inspect = func(ctx context.Context, id string) error {
-		if err := c.deadlocked(ctx, id); err != nil {
-			return err
+	o.inspect = c.deadlocked
+	o.concerns = func(s *lockState) string {
+		if s.Holder == nil || s.Died || s.all {
+			return ""
 		}
-		return nil
+		return s.Holder.ID
 	}
 	o.sessions = func(s *lockState) []string {
 		var all []string
@@ -110,7 +143,7 @@ func (s *lockState) pass() {
 // die tells those who wait that the holder has died: one that came to recover takes the
 // lock, and the others before it are told.
 func (s *lockState) die() {
-	s.Died = true
+	s.Died, s.all = true, true
 	i := slices.IndexFunc(s.Queue, func(q claimant) bool { return q.Recover })
 	if i < 0 {
 		s.Queue = nil
@@ -132,9 +165,8 @@ func (l *locker) String() string {
 // Releasers returns the holder, as far as is known here.
 func (l *locker) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 	l.o.mu.Lock()
-	data := l.o.data
+	s, err := l.o.view()
 	l.o.mu.Unlock()
-	s, err := l.o.decode(data)
 	if err != nil || s.Holder == nil || s.Died || s.Holder.Strand == 0 {
 		return buf, false
 	}

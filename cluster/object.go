@@ -33,17 +33,23 @@ type object[S any] struct {
 	// anything; sessions yields those that are in it.
 	reap     func(s *S, session string) bool
 	sessions func(s *S) []string
-	start    func() *S                                  // a new object's state
-	inspect  func(ctx context.Context, id string) error // says whether a wait is in vain
+	start    func() *S                                                // a new object's state
+	inspect  func(ctx context.Context, ids []string) map[string]error // says which waits are in vain
+
+	// concerns names the one wait that a change is of interest to, so that others need not
+	// look at it; "" is all of them.
+	concerns func(s *S) string
 
 	mu    sync.Mutex // guards the rest
 	seq   uint64
 	data  []byte // of the newest state that is known
 	known bool
+	seen  *S // what data says, once it was decoded; it is only looked at
 	waits map[string]*waiting
 	vain  map[string]error // waits that are to end
 	busy  bool             // somebody changes it
 	line  []strand.Wait    // of those who want to
+	news  []strand.Wait    // of those who were too late to, and want the newest state
 	users int              // of sub: waits, those about to begin too
 	sub   *nats.Subscription
 	timer *time.Timer
@@ -60,6 +66,7 @@ func newObject[S any](c *Cluster, kind, name string) *object[S] {
 	return &object[S]{
 		c: c, kind: kind, name: name, subj: "v." + kind + "." + escape(name), waits: make(map[string]*waiting),
 		reap: func(*S, string) bool { return false }, sessions: func(*S) []string { return nil }, start: func() *S { return new(S) },
+		concerns: func(*S) string { return "" },
 	}
 }
 
@@ -121,10 +128,10 @@ func (o *object[S]) read(ctx context.Context) (*S, error) {
 		return nil, fmt.Errorf("%v: %w", o, err)
 	}
 	if m == nil {
-		o.learn(0, nil)
+		o.learn(0, nil, "")
 		return o.start(), nil
 	}
-	o.learn(m.Seq, m.Data)
+	o.learn(m.Seq, m.Data, m.header(headerConcerns))
 	return o.decode(m.Data)
 }
 
@@ -154,16 +161,36 @@ func (o *object[S]) open(data []byte) (envelope[S], error) {
 	return e, nil
 }
 
-// learn takes note of a state, and wakes those who wait for one.
-func (o *object[S]) learn(seq uint64, data []byte) {
+// headerConcerns has the ID of the wait that a stored state concerns.
+const headerConcerns = "Tri-Concerns"
+
+// view returns the newest state that is known, decoded once, to be looked at. The caller
+// holds mu.
+func (o *object[S]) view() (*S, error) {
+	if o.seen == nil {
+		var err error
+		if o.seen, err = o.decode(o.data); err != nil {
+			o.seen = nil
+			return nil, err
+		}
+	}
+	return o.seen, nil
+}
+
+// learn takes note of a state, and wakes those who wait for one and are concerned.
+func (o *object[S]) learn(seq uint64, data []byte, concerned string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.known && seq <= o.seq { // objects are never deleted, so 0 is old, too
 		return
 	}
-	o.seq, o.data, o.known = seq, bytes.Clone(data), true
-	for _, x := range o.waits {
-		if !x.done && x.seq != seq {
+	o.seq, o.data, o.known, o.seen = seq, bytes.Clone(data), true, nil
+	for _, w := range o.news {
+		w.Grant()
+	}
+	o.news = nil
+	for id, x := range o.waits {
+		if !x.done && x.seq != seq && (concerned == "" || concerned == id) {
 			x.done = true
 			x.w.Grant()
 		}
@@ -231,16 +258,17 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			return seq, fmt.Errorf("%v: its state would have %d bytes: it can have %d", o, len(body), bigBody)
 		}
 		hdr := nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(seq, 10)}}
+		concerned := o.concerns(e.State)
+		if concerned != "" {
+			hdr[headerConcerns] = []string{concerned}
+		}
 		r, err := readReceipt(o.c.link.call(ctx, o.String(), o.c.subject("s."+o.subj), hdr, body, 2*time.Second))
 		switch {
 		case err == nil:
-			o.learn(r.Seq, body)
+			o.learn(r.Seq, body, concerned)
 			return r.Seq, nil
 		case hasCode(err, codeWrongLast, codeWrongConstant):
-			// Whoever listens has most often heard of the change that was first.
-			o.mu.Lock()
-			fresh = o.seq <= seq || o.sub == nil
-			o.mu.Unlock()
+			fresh = !o.hears(ctx, seq)
 			unsure = unsure || hasCode(err, codeWrongConstant)
 		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
 			fresh, unsure = true, true
@@ -254,6 +282,28 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			return 0, fmt.Errorf("%v: %w", o, err)
 		}
 	}
+}
+
+// newsPatience is how long one who was too late to change an object waits to be told of the
+// change that was first, which takes less than to ask.
+const newsPatience = 20 * time.Millisecond
+
+// hears waits to hear of a newer state than seq, and reports whether there is one.
+func (o *object[S]) hears(ctx context.Context, seq uint64) bool {
+	o.mu.Lock()
+	if o.seq > seq || o.sub == nil {
+		defer o.mu.Unlock()
+		return o.sub != nil
+	}
+	w := strand.Current(ctx).NewWait()
+	o.news = append(o.news, w)
+	o.mu.Unlock()
+	t := time.AfterFunc(newsPatience, func() { w.Grant() })
+	_ = w.Park(bounded(ctx), pending("news of "+o.String())) // the timer ends it
+	t.Stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seq > seq
 }
 
 // begin waits for the turn to change the object: the strands of one process would only get
@@ -307,12 +357,11 @@ func (o *object[S]) await(ctx context.Context, s *strand.Strand, on strand.Resou
 		x := &waiting{w: w}
 		o.mu.Lock()
 		x.seq = o.seq
-		data := o.data
+		state, err := o.view()
 		o.waits[id] = x
 		vain := o.vain[id]
 		delete(o.vain, id)
 		o.mu.Unlock()
-		state, err := o.decode(data)
 		done := err != nil
 		if err == nil {
 			done, err = settled(state)
@@ -358,7 +407,7 @@ func (o *object[S]) listen() error {
 	}
 	sub, err := o.c.link.nc.Subscribe(o.c.subject("e."+o.subj), func(m *nats.Msg) {
 		if seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64); err == nil {
-			o.learn(seq, m.Data)
+			o.learn(seq, m.Data, m.Header.Get(headerConcerns))
 		}
 	})
 	if err != nil {
@@ -419,16 +468,14 @@ func (o *object[S]) inspectAll(ctx context.Context) {
 	o.mu.Lock()
 	ids := slices.Collect(maps.Keys(o.waits))
 	o.mu.Unlock()
-	for _, id := range ids {
-		if err := o.inspect(ctx, id); err != nil {
-			o.mu.Lock()
-			if o.vain == nil {
-				o.vain = make(map[string]error)
-			}
-			o.vain[id] = err
-			o.mu.Unlock()
-			o.wakeOne(id)
+	for id, err := range o.inspect(ctx, ids) {
+		o.mu.Lock()
+		if o.vain == nil {
+			o.vain = make(map[string]error)
 		}
+		o.vain[id] = err
+		o.mu.Unlock()
+		o.wakeOne(id)
 	}
 }
 
