@@ -14,6 +14,10 @@ var sides = map[string]func(ctx context.Context, w io.Writer, arg string) error{
 	"pipes":        func(_ context.Context, w io.Writer, _ string) error { return pipesChild(w) },
 	"plugin":       func(_ context.Context, _ io.Writer, protocol string) error { pluginChild(protocol); return nil },
 	"shm-waiters":  waitersChild,
+
+	"asynq-worker":   asynqChild,
+	"cluster-worker": clusterChild,
+	"cluster-hand":   handWorker,
 }
 
 func farSide(side string) func(context.Context, io.Writer, string) error {
