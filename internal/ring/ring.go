@@ -11,7 +11,9 @@
 //
 // The tail, the head and the two words of those who sleep are read and written
 // atomically, always: a plain store of one of them loses a wake-up about once in
-// five hundred.
+// five hundred. Where a store has to be seen before what is loaded next, which is so
+// for all of them, it is a Swap: under the race detector a Store to memory that is not
+// Go's own is a plain one.
 //
 // # Trust
 //
@@ -88,7 +90,7 @@ func MaxFrame(data int) int { return data/4 - lengthBytes }
 // no need, or d has passed; d ≤ 0 is for ever. It must be called by one goroutine at
 // a time.
 func (s *side) sleep(poll func() bool, d time.Duration) {
-	s.mine.Store(1)
+	s.mine.Swap(1) // see the package's comment
 	if poll() || s.stopped.Load() || s.poked.Swap(false) {
 		s.mine.Store(0)
 		return
@@ -175,7 +177,7 @@ func (p *Producer) length(at uint64) *uint32 { return (*uint32)(unsafe.Pointer(&
 func (p *Producer) Commit(n int) {
 	*p.length(p.reserved & p.mask) = uint32(n)
 	p.actual = p.reserved + frameBytes(n)
-	p.tail.Store(p.actual)
+	p.tail.Swap(p.actual)
 }
 
 // Wake wakes the consumer if it sleeps. Any goroutine may call it.
@@ -244,7 +246,7 @@ func (c *Consumer) Next() (frame []byte, ok bool, err error) {
 func (c *Consumer) Advance() {
 	c.actual += c.frame
 	c.frame = 0
-	c.head.Store(c.actual)
+	c.head.Swap(c.actual)
 	c.wake()
 }
 

@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/tristrand/tristrand/internal/futex"
+	"github.com/tristrand/tristrand/internal/segment"
 )
 
 const testData = 4096
@@ -22,6 +26,18 @@ func memory(t testing.TB, data int) []byte {
 		off++
 	}
 	return raw[off : off+Bytes(data)]
+}
+
+// mapped is memory that is not Go's own, as what processes share is not: the race
+// detector treats the two differently.
+func mapped(t testing.TB, data int) []byte {
+	t.Helper()
+	s, err := segment.New("ring test", Bytes(data))
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(s.Release)
+	return s.Bytes()[:Bytes(data)]
 }
 
 func put(t testing.TB, p *Producer, frame []byte) bool {
@@ -98,8 +114,12 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	if !futex.Supported {
 		t.Skip("this system has no futexes")
 	}
+	t.Run("own memory", func(t *testing.T) { noWakeUpIsLost(t, memory(t, testData)) })
+	t.Run("mapped memory", func(t *testing.T) { noWakeUpIsLost(t, mapped(t, testData)) })
+}
+
+func noWakeUpIsLost(t *testing.T, mem []byte) {
 	const frames = 200_000
-	mem := memory(t, testData)
 	p, c := NewProducer(mem), NewConsumer(mem)
 	const patience = 10 * time.Second
 	failed := make(chan string, 1)
@@ -132,6 +152,53 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 	if why := <-failed; why != "" {
 		t.Fatal(why)
+	}
+}
+
+// When a frame is published and its reader lies down at the same time, one of them must
+// see the other.
+func TestOneOfThemSeesTheOther(t *testing.T) {
+	mem := mapped(t, testData)
+	p, c := NewProducer(mem), NewConsumer(mem)
+	const rounds = 10_000
+	published := make([]bool, rounds) // what the reader has seen of the frame
+	asleep := make([]bool, rounds)    // what the producer has seen of the reader
+	var at [2]atomic.Int32
+	meet := func(i, n int) {
+		at[i].Store(int32(n))
+		for spins := 0; at[1-i].Load() < int32(n); spins++ {
+			if spins > 2000 {
+				runtime.Gosched()
+			}
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		for i := range rounds {
+			_, _ = p.Reserve(8)
+			meet(0, 2*i+1)
+			p.Commit(8)
+			asleep[i] = p.theirs.Load() == 1
+			meet(0, 2*i+2)
+		}
+	})
+	both.Go(func() {
+		for i := range rounds {
+			meet(1, 2*i+1)
+			c.sleep(func() bool {
+				published[i] = c.tail.Load() != c.actual
+				meet(1, 2*i+2)
+				return true
+			}, 0)
+			_, _, _ = c.Next()
+			c.Advance()
+		}
+	})
+	both.Wait()
+	for i := range rounds {
+		if !published[i] && !asleep[i] {
+			t.Fatalf("in round %d neither has seen the other", i)
+		}
 	}
 }
 
