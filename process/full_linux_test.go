@@ -129,8 +129,8 @@ func TestOnDoneEndsTheGoroutine(t *testing.T) {
 	p := open(t, &process.Pool{Workers: 1, Stderr: new(lines)})
 	for range 3 {
 		f, g := die.Submit(ctx, p, "exit"), echo.Submit(ctx, p, 3)
-		f.OnDone(func(*tristrand.Future[int]) { runtime.Goexit() })
-		g.OnDone(func(*tristrand.Future[int]) { runtime.Goexit() })
+		go f.OnDone(func(*tristrand.Future[int]) { runtime.Goexit() }) // it may be done already
+		go g.OnDone(func(*tristrand.Future[int]) { runtime.Goexit() })
 		if n, err := g.Result(ctx); n != 3 || err != nil {
 			t.Fatalf("a job gives %d, %v", n, err)
 		}

@@ -20,7 +20,10 @@ import (
 var misbehave = tristrand.Define("examples.processes.misbehave", func(_ context.Context, how string) (string, error) {
 	switch how {
 	case "crash":
-		return "", syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+		if err := syscall.Kill(os.Getpid(), syscall.SIGSEGV); err != nil {
+			return "", err
+		}
+		time.Sleep(time.Minute) // any thread may get the signal, so this one would go on
 	case "exit":
 		fmt.Fprintln(os.Stderr, "I have had enough")
 		os.Exit(7)
