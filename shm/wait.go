@@ -130,7 +130,7 @@ func (t *waiter) enter(ctx context.Context, flags, mark uint64, again bool) {
 	if !t.direct {
 		a.seats[t.i].parked.Store(&parked{t.w, t.number})
 	}
-	sp.state.Store(t.number<<numberShift | uint32(waiting))
+	sp.state.Swap(t.number<<numberShift | uint32(waiting)) // seen before what the caller looks at next, see package ring
 }
 
 // park waits for the end of the wait, or of ctx. What has become of it says
