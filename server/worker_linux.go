@@ -77,12 +77,15 @@ func workerMain(files []*os.File) error {
 		return err
 	}
 	w.out.init(w.ch)
-	if err := w.ch.send([]byte{opReady}, -1); err != nil {
-		return nil // as above
-	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	w.cancel = cancel
 	defer cancel(errStopped)
+	if w.once {
+		w.warm(ctx)
+	}
+	if err := w.ch.send([]byte{opReady}, -1); err != nil {
+		return nil // as above
+	}
 	return w.serve(ctx, buf)
 }
 
