@@ -1,19 +1,15 @@
 package rows
 
 import (
-	"bytes"
 	"context"
 	_ "embed" // serving.py
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"net"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tristrand/tristrand/bench/internal/measure"
@@ -27,16 +23,21 @@ var servingScript string
 func serving(o Options) []measure.Row {
 	var all []measure.Row
 	bare, ours := servedBy(o, "bare-net", "serve-bare"), servedBy(o, "threads", "serve-thread")
+	netpoll, loop := servedBy(o, "netpoll", "serve-netpoll"), servedBy(o, "epoll-loop", "serve-loop")
 	for _, conns := range []int{64, 500} {
 		name := fmt.Sprintf("serve-echo-%d", conns)
 		row := measure.Row{Name: name, What: fmt.Sprintf("64 B there and back on %d connections, thread model", conns), Ours: ours.echo(conns), Bound: measure.AtLeast(0.95)}
 		all = append(all, against(row, bare.echo(conns))...)
+		row.Bound = measure.Bound{}
+		all = append(all, against(row, netpoll.echo(conns))...)
 		row.Name, row.What, row.Ours, row.Bound = name+"-cpu", row.What+": the server's processor time", ours.cpu(conns), measure.AtMost(0.4)
+		row.Floor = loop.cpu(conns)
 		all = append(all, against(row, servedByPython("threading").cpu(conns))...)
 		row.Bound = measure.Bound{}
-		all = append(all, against(row, bare.cpu(conns))...)
+		all = append(all, against(row, bare.cpu(conns), netpoll.cpu(conns))...)
 	}
 	all = append(all, servingOnOneCore(o)...)
+	all = append(all, servingWrk(o)...)
 	once := measure.Row{Name: "serve-once", What: "connections opened, answered once and closed, warm worker processes", Bound: measure.AtLeast(10)}
 	once.Ours = servedBy(o, "processes", "serve-process").once()
 	all = append(all, against(once, servedByPython("forking").once(), socat("head -c 64").once())...)
@@ -66,19 +67,36 @@ func serving(o Options) []measure.Row {
 // processor, and with gevent.
 func servingOnOneCore(o Options) (all []measure.Row) {
 	bare, ours := servedBy(o, "bare-net", "serve-bare-1"), servedBy(o, "coroutines", "serve-coro-1")
+	netpoll, loop := servedBy(o, "netpoll", "serve-netpoll-1"), servedBy(o, "epoll-loop", "serve-loop-1")
 	for _, conns := range []int{64, 500} {
 		name, what := fmt.Sprintf("serve-coro-%d", conns), fmt.Sprintf("64 B there and back on %d connections, coroutine model, GOMAXPROCS=1", conns)
 		row := measure.Row{Name: name, What: what, Ours: ours.echo(conns), Bound: measure.AtLeast(0.97)}
 		all = append(all, against(row, bare.echo(conns))...)
-		row = measure.Row{Name: name + "-cpu", What: what + ": the server's processor time", Ours: ours.cpu(conns), Bound: measure.AtMost(1)}
+		row = measure.Row{Name: name + "-cpu", What: what + ": the server's processor time", Ours: ours.cpu(conns), Floor: loop.cpu(conns), Bound: measure.AtMost(1)}
 		all = append(all, against(row, bare.cpu(conns))...)
 		row.Bound = measure.AtMost(0.5)
 		all = append(all, against(row, servedByPython("gevent").cpu(conns))...)
+		row.Bound = measure.Bound{}
+		all = append(all, against(row, netpoll.cpu(conns))...)
 		row = measure.Row{Name: name + "-p99", What: what + ": the slowest of a hundred", Unit: measure.Nanos, Ours: ours.p99(conns), Bound: measure.AtMost(1.2)}
 		all = append(all, against(row, bare.p99(conns))...)
 	}
 	idle := measure.Row{Name: "serve-coro-idle", What: "memory of an idle connection, coroutine model", Unit: measure.Bytes, Ours: ours.idle("echo")}
 	return append(all, against(idle, bare.idle("echo"))...)
+}
+
+// servingWrk has another program make the load, wrk: each request is some lines, and
+// each answer a page of 13 bytes.
+func servingWrk(o Options) (all []measure.Row) {
+	for _, m := range []struct{ name, what, child, bare string }{
+		{"thread", "thread model", "serve-thread", "serve-bare"},
+		{"process", "two worker processes", "serve-process", "serve-bare"},
+		{"coro", "coroutine model, GOMAXPROCS=1", "serve-coro-1", "serve-bare-1"},
+	} {
+		row := measure.Row{Name: "serve-wrk-" + m.name, What: "HTTP requests by wrk on 64 connections, " + m.what, Ours: servedBy(o, m.name, m.child).wrk()}
+		all = append(all, against(row, servedBy(o, "bare-net", m.bare).wrk())...)
+	}
+	return all
 }
 
 // A side is a server to be measured.
@@ -92,6 +110,12 @@ func servedBy(o Options, name, child string) side {
 	return side{name, func(ctx context.Context, work string) (*program, error) {
 		if o.Self == "" {
 			return nil, errNoSelf
+		}
+		if strings.HasPrefix(child, "serve-netpoll") && !hasNetpoll {
+			return nil, measure.MissingError("netpoll does not serve on this system")
+		}
+		if strings.HasPrefix(child, "serve-loop") && !hasLoop {
+			return nil, measure.MissingError("there is no epoll on this system")
 		}
 		word, one := strings.CutSuffix(child, "-1")
 		word += "-" + work
@@ -212,7 +236,11 @@ func (s side) p99(conns int) measure.Impl {
 }
 
 func (s side) loaded(conns int, run func(p *program, l *load, n int) (float64, error)) measure.Impl {
-	return measure.Impl{Name: s.name, Open: func(ctx context.Context) (measure.Trial, error) {
+	n := 0
+	if conns > 100 { // so many clients take a while until all have their turns
+		n = 30_000
+	}
+	return measure.Impl{Name: s.name, N: n, Open: func(ctx context.Context) (measure.Trial, error) {
 		p, err := s.start(ctx, "echo")
 		if err != nil {
 			return measure.Trial{}, err
@@ -251,6 +279,50 @@ func (s side) first() measure.Impl {
 	})
 	i.N = 25
 	return i
+}
+
+// wrk measures requests that wrk makes, for half a second each time.
+func (s side) wrk() measure.Impl {
+	return measure.Impl{Name: s.name, N: 1, Open: func(ctx context.Context) (measure.Trial, error) {
+		path, err := exec.LookPath("wrk")
+		if err != nil {
+			return measure.Trial{}, measure.MissingError("wrk is not installed")
+		}
+		p, err := s.start(ctx, "http")
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		return measure.Trial{Close: p.stop, Run: func(int) (float64, error) {
+			// It takes whole seconds, and SIGINT for the end before.
+			ctx, cancel := context.WithTimeout(ctx, wrkTime)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, path, "-t1", "-c64", "-d10s", "http://"+p.first+"/")
+			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+			out, err := cmd.Output()
+			if len(out) == 0 {
+				return 0, fmt.Errorf("wrk: %w", err)
+			}
+			return wrkFigure(string(out))
+		}}, nil
+	}}
+}
+
+const wrkTime = 500 * time.Millisecond
+
+// wrkFigure reads nanoseconds per request from what wrk prints.
+func wrkFigure(text string) (float64, error) {
+	for _, bad := range []string{"Socket errors", "Non-2xx"} {
+		if i := strings.Index(text, bad); i >= 0 {
+			line, _, _ := strings.Cut(text[i:], "\n")
+			return 0, errors.New("wrk: " + line)
+		}
+	}
+	_, after, ok := strings.Cut(text, "Requests/sec:")
+	var rate float64
+	if _, err := fmt.Sscan(after, &rate); !ok || err != nil || rate <= 0 {
+		return 0, fmt.Errorf("wrk printed no rate: %q", text)
+	}
+	return 1e9 / rate, nil
 }
 
 func (s side) answered(run func(address string, n int) (float64, error)) measure.Impl {
@@ -296,134 +368,3 @@ func (s side) idle(work string) measure.Impl {
 }
 
 func idleConns() int { return min(20_000, max(100, descriptorLimit()-2000)) }
-
-const requestBytes = 64
-
-// request is a line too.
-func request(seed byte) []byte {
-	b := bytes.Repeat([]byte{'a' + seed%26}, requestBytes)
-	b[requestBytes-1] = '\n'
-	return b
-}
-
-// A load is clients with connections that stay open.
-type load struct {
-	conns []net.Conn
-	times []int64 // of the requests, if there is room
-	mu    sync.Mutex
-}
-
-// newLoad opens connections from many addresses, and has each answered once.
-func newLoad(address string, n int) (*load, error) {
-	l := &load{}
-	for i := range n {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%200))}}
-		c, err := d.Dial("tcp", address)
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.conns = append(l.conns, c)
-	}
-	return l, l.echo(n)
-}
-
-func (l *load) close() {
-	for _, c := range l.conns {
-		_ = c.Close()
-	}
-}
-
-// echo sends n requests and checks the answers.
-func (l *load) echo(n int) error {
-	var left atomic.Int64
-	left.Store(int64(n))
-	errs := make(chan error, len(l.conns))
-	for i, c := range l.conns {
-		go func() { errs <- l.one(c, byte(i), &left) }()
-	}
-	var all error
-	for range l.conns {
-		if err := <-errs; err != nil {
-			all = err
-		}
-	}
-	return all
-}
-
-func (l *load) one(c net.Conn, seed byte, left *atomic.Int64) error {
-	out, in := request(seed), make([]byte, requestBytes)
-	var times []int64
-	timed := cap(l.times) > 0
-	for left.Add(-1) >= 0 {
-		begin := time.Now()
-		if _, err := c.Write(out); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(c, in); err != nil {
-			return err
-		}
-		if timed {
-			times = append(times, int64(time.Since(begin)))
-		}
-		if !bytes.Equal(in, out) {
-			return wrong(in[0], seed)
-		}
-	}
-	if timed {
-		l.mu.Lock()
-		l.times = append(l.times, times...)
-		l.mu.Unlock()
-	}
-	return nil
-}
-
-// clients has n connections opened, asked once and closed, some at a time.
-func clients(address string, atOnce, n int) error {
-	var left atomic.Int64
-	left.Store(int64(n))
-	errs := make(chan error, atOnce)
-	for i := range atOnce {
-		go func() {
-			for left.Add(-1) >= 0 {
-				if err := client(address, byte(i)); err != nil {
-					left.Store(math.MinInt32)
-					errs <- err
-					return
-				}
-			}
-			errs <- nil
-		}()
-	}
-	var all error
-	for range atOnce {
-		if err := <-errs; err != nil {
-			all = err
-		}
-	}
-	return all
-}
-
-func client(address string, seed byte) error {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1+seed%200)}}
-	c, err := d.Dial("tcp", address)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_ = c.(*net.TCPConn).SetLinger(0) // no port in TIME_WAIT here: there are only so many
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return err
-	}
-	out, in := request(seed), make([]byte, requestBytes)
-	if _, err := c.Write(out); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(c, in); err != nil {
-		return err
-	}
-	if !bytes.Equal(in, out) {
-		return wrong(in[0], seed)
-	}
-	return nil
-}

@@ -30,8 +30,24 @@ var (
 		return nil
 	})
 	echoHandler = server.Handle("bench.echo", func(_ context.Context, c *server.Conn) error { return echoOn(c, false) })
+	httpHandler = server.Handle("bench.http", func(_ context.Context, c *server.Conn) error {
+		for line, err := range c.Lines() {
+			if err != nil {
+				return err
+			}
+			if line == "" {
+				if _, err := c.WriteString(page); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 	onceHandler = server.Handle("bench.once", func(_ context.Context, c *server.Conn) error { return echoOn(c, true) })
 )
+
+// page is the answer to a request over HTTP, which ends with an empty line.
+const page = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, world\n"
 
 const serveBufferBytes = 1024
 
@@ -74,9 +90,16 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 			return err
 		}
 		return echoOn(c, true)
+	case "netpoll":
+		return netpollServe(w)
+	case "loop":
+		return loopServe(w)
 	case "bare":
-		if work == "lines" {
+		switch work {
+		case "lines":
 			return bareServe(w, bareLines)
+		case "http":
+			return bareServe(w, bareHTTP)
 		}
 		return bareServe(w, func(c *net.TCPConn) error { return echoOn(c, once) })
 	}
@@ -90,6 +113,8 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 		s.Handler = onceHandler
 	case "lines":
 		s.Handler = lineHandler
+	case "http":
+		s.Handler = httpHandler
 	}
 	if err := s.Listen(ctx); err != nil {
 		return err
@@ -138,6 +163,23 @@ func bareLines(c *net.TCPConn) error {
 		}
 	}
 	return in.Err()
+}
+
+// bareHTTP is http on package net.
+func bareHTTP(c *net.TCPConn) error {
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) > 2 {
+			continue
+		}
+		if _, err := io.WriteString(c, page); err != nil {
+			return err
+		}
+	}
 }
 
 // execOn has a new process of this binary answer: what a process for each
