@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tristrand/tristrand/strand"
@@ -69,6 +70,27 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+// A RemoteError is an error that a task returned in another process. It has the text
+// of the original, and errors.Is finds in it what it found there: the errors of this
+// package and its engines, the contexts', and the well-known ones of packages io, io/fs,
+// os and net. What errors.As would find does not cross the border, except for
+// *PanicError, *DeadlockError and the error that says how a process ended.
+type RemoteError struct {
+	Text   string  // what Error returned there
+	Type   string  // the Go type there, such as "*fs.PathError"
+	Worker string  // the host and process id of a worker of a cluster
+	Kinds  []error // what errors.Is finds
+	Cause  error   // what errors.As finds, or nil
+}
+
+func (e *RemoteError) Error() string { return e.Text }
+
+// Is reports whether the original was target too.
+func (e *RemoteError) Is(target error) bool { return slices.Contains(e.Kinds, target) }
+
+// Unwrap returns the typed error that was in the original, if it is one that crosses.
+func (e *RemoteError) Unwrap() error { return e.Cause }
 
 // A CloseError says that Close had to leave jobs behind when its time was up.
 type CloseError struct {

@@ -55,7 +55,8 @@ var (
 var layerRules = map[string]layerRule{
 	"internal/...": {ours: []string{"internal/..."}, theirs: []string{modSys, modCBOR}},
 
-	"internal/crew": {ours: []string{"internal/...", "strand", "."}},
+	"internal/crew":  {ours: []string{"internal/...", "strand", "."}},
+	"internal/fault": {ours: []string{"strand", "."}},
 
 	// These need the standard library only, so that whoever imports them for
 	// a lock or a pool takes on no other module.

@@ -25,7 +25,7 @@ type callIn struct {
 type callOut struct {
 	Body     []byte
 	Raw      bool
-	Fault    *fault
+	Fault    *remoteFault
 	Failures []itemFault
 	Unfit    string // why it was not begun
 }
@@ -64,7 +64,7 @@ func call(ctx context.Context, in callIn) (callOut, error) {
 		pprof.Do(ctx, pprof.Labels(kv...), func(context.Context) { out, err = guard(ctx, in.Task, h, v) })
 	}
 	if err != nil {
-		return callOut{Fault: faultOf(err)}, nil //nolint:nilerr // it is in the fault
+		return callOut{Fault: faults.Of(err)}, nil //nolint:nilerr // it is in the fault
 	}
 	return packOutput(in.Task, out), nil
 }
@@ -106,7 +106,7 @@ func packOutput(task string, out any) callOut {
 		return packOutcomes(task, o)
 	}
 	if c.Body, c.Raw, err = pack("output", out); err != nil {
-		return callOut{Fault: faultOf(tristrand.Permanent(fmt.Errorf("cluster: task %q: %w", task, err)))}
+		return callOut{Fault: faults.Of(tristrand.Permanent(fmt.Errorf("cluster: task %q: %w", task, err)))}
 	}
 	return c
 }
@@ -122,7 +122,7 @@ func packOutcomes(task string, o tristrand.Outcomes) callOut {
 			}
 		}
 		if body, _, err = pack("output", o.Values()); err != nil {
-			return callOut{Fault: faultOf(tristrand.Permanent(fmt.Errorf("cluster: task %q: %w", task, err)))}
+			return callOut{Fault: faults.Of(tristrand.Permanent(fmt.Errorf("cluster: task %q: %w", task, err)))}
 		}
 	}
 	c := callOut{Body: body}
@@ -130,7 +130,7 @@ func packOutcomes(task string, o tristrand.Outcomes) callOut {
 		c.Body = encode(raw)
 	}
 	for _, f := range o.Failures() {
-		c.Failures = append(c.Failures, itemFault{f.Index, faultOf(f.Err)})
+		c.Failures = append(c.Failures, itemFault{f.Index, faults.Of(f.Err)})
 	}
 	return c
 }

@@ -124,16 +124,7 @@ func (p *Pool) checkLost(ctx context.Context, it *item) {
 	}
 }
 
-// A wait for the last job.
+// awaitDrained waits for the last job.
 func (p *Pool) awaitDrained(ctx context.Context, s *strand.Strand) error {
-	p.mu.Lock()
-	if len(p.items) == 0 && p.settling == 0 {
-		p.drained()
-		p.mu.Unlock()
-		return nil
-	}
-	w := s.NewWait()
-	p.waits = append(p.waits, w)
-	p.mu.Unlock()
-	return w.Park(ctx, pending("the jobs of "+p.String()))
+	return p.ending.Await(ctx, &p.mu, s, p.drained, pending("the jobs of "+p.String()))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -18,51 +19,20 @@ func (p *Pool) Close(ctx context.Context) error {
 	if err := p.Start(ctx); err != nil {
 		return nil //nolint:nilerr // there is nothing to close
 	}
-	p.mu.Lock()
-	if p.first {
-		return p.closeAgain(ctx, s)
-	}
-	p.first = true
-	p.mu.Unlock()
-	p.refuse()
-	p.sweep()
-	err := p.finishAll(ctx, s)
-	p.mu.Lock()
-	p.closed, p.closeErr = true, err
-	for _, w := range p.closers {
-		w.Grant()
-	}
-	p.closers = nil
-	p.mu.Unlock()
-	return err
-}
-
-// closeAgain waits for the first Close. The caller holds mu, which it releases.
-func (p *Pool) closeAgain(ctx context.Context, s *strand.Strand) error {
-	if p.closed {
-		defer p.mu.Unlock()
-		return p.closeErr
-	}
-	w := s.NewWait()
-	p.closers = append(p.closers, w)
-	p.mu.Unlock()
-	if err := w.Park(ctx, pending("the end of "+p.String())); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closeErr
+	return p.ending.Close(ctx, &p.mu, p, func() error {
+		p.refuse()
+		p.sweep()
+		return p.finishAll(ctx, s)
+	})
 }
 
 // refuse makes the pool take no more jobs.
 func (p *Pool) refuse() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closing = true
-	for _, put := range p.putters {
-		put.w.Grant()
-	}
-	p.putters = nil
+	putters := p.room.Shut()
+	p.mu.Unlock()
+	crew.Grant(putters)
 }
 
 func (p *Pool) finishAll(ctx context.Context, s *strand.Strand) error {

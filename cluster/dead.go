@@ -33,10 +33,10 @@ type DeadLetter struct {
 
 // A grave is a dead letter as it is stored.
 type grave struct {
-	Frame  *frame `cbor:"1,keyasint"`
-	Fault  *fault `cbor:"2,keyasint"`
-	Times  int    `cbor:"3,keyasint"`
-	Worker string `cbor:"4,keyasint"`
+	Frame  *frame       `cbor:"1,keyasint"`
+	Fault  *remoteFault `cbor:"2,keyasint"`
+	Times  int          `cbor:"3,keyasint"`
+	Worker string       `cbor:"4,keyasint"`
 }
 
 func (c *Cluster) graveSubject(f *frame) string {
@@ -44,7 +44,7 @@ func (c *Cluster) graveSubject(f *frame) string {
 }
 
 // bury stores a dead letter, and then calls done.
-func (c *Cluster) bury(f *frame, why *fault, times int, worker string, done func(error)) {
+func (c *Cluster) bury(f *frame, why *remoteFault, times int, worker string, done func(error)) {
 	go func() {
 		ctx := context.Background()
 		err := c.ensure(ctx, streamDead)
@@ -87,7 +87,7 @@ func readGrave(m *stored) (DeadLetter, error) {
 	}
 	text := g.Fault.Text
 	if g.Fault.Panic != nil && text == "" {
-		text = g.Fault.Panic.err(g.Worker).Error()
+		text = faults.Err(g.Fault, g.Worker).Error()
 	}
 	f := g.Frame
 	return DeadLetter{

@@ -56,7 +56,7 @@ func (f *frame) id() string { return f.Client + "." + f.N }
 type result struct {
 	Body      []byte        `cbor:"1,keyasint,omitempty"`
 	Raw       bool          `cbor:"2,keyasint,omitempty"`
-	Fault     *fault        `cbor:"3,keyasint,omitempty"`
+	Fault     *remoteFault  `cbor:"3,keyasint,omitempty"`
 	Failures  []itemFault   `cbor:"4,keyasint,omitempty"` // of a chunk
 	Big       string        `cbor:"5,keyasint,omitempty"`
 	Worker    string        `cbor:"6,keyasint,omitempty"`
@@ -67,19 +67,19 @@ type result struct {
 
 // An itemFault is the error of one input of a chunk.
 type itemFault struct {
-	I     int    `cbor:"1,keyasint"`
-	Fault *fault `cbor:"2,keyasint"`
+	I     int          `cbor:"1,keyasint"`
+	Fault *remoteFault `cbor:"2,keyasint"`
 }
 
 // What a worker tells whoever submitted a job, before there is a result.
 type note struct {
-	Op        int       `cbor:"1,keyasint"`
-	Worker    string    `cbor:"2,keyasint"`
-	Slots     int       `cbor:"3,keyasint,omitempty"`
-	Abandoned int       `cbor:"4,keyasint,omitempty"`
-	Jobs      []noteJob `cbor:"5,keyasint,omitempty"`
-	Data      []byte    `cbor:"6,keyasint,omitempty"` // of progress
-	Fault     *fault    `cbor:"7,keyasint,omitempty"`
+	Op        int          `cbor:"1,keyasint"`
+	Worker    string       `cbor:"2,keyasint"`
+	Slots     int          `cbor:"3,keyasint,omitempty"`
+	Abandoned int          `cbor:"4,keyasint,omitempty"`
+	Jobs      []noteJob    `cbor:"5,keyasint,omitempty"`
+	Data      []byte       `cbor:"6,keyasint,omitempty"` // of progress
+	Fault     *remoteFault `cbor:"7,keyasint,omitempty"`
 }
 
 type noteJob struct {
@@ -235,23 +235,23 @@ func inject(ctx context.Context) map[string]string {
 // decodeResult decodes a result into an output of j.
 func (r *result) decode(j tristrand.Job) (out any, err error) {
 	if r.Fault != nil && r.Body == nil {
-		return nil, r.Fault.err(r.Host)
+		return nil, faults.Err(r.Fault, r.Host)
 	}
 	out = j.NewOutput()
 	if o, ok := out.(tristrand.Outcomes); ok {
 		if r.Fault != nil { // so far it came
 			defer func() {
 				if err == nil {
-					err = r.Fault.err(r.Host)
+					err = faults.Err(r.Fault, r.Host)
 				}
 			}()
 		}
 		if err = wire.Decode(r.Body, o.Values()); err == nil {
 			for _, f := range r.Failures {
 				if f.Fault == nil {
-					f.Fault = &fault{Text: "cluster: an error that was not told"}
+					f.Fault = &remoteFault{Text: "cluster: an error that was not told"}
 				}
-				o.Fail(f.I, f.Fault.err(r.Host))
+				o.Fail(f.I, faults.Err(f.Fault, r.Host))
 			}
 			return out, nil
 		}

@@ -59,7 +59,7 @@ func (v *service) read(s *source, m *nats.Msg) *task {
 	if err := wire.Decode(m.Data, t.f); err != nil {
 		t.f = &frame{Client: "unreadable", N: newID(), Queue: s.queue, Body: bytes.Clone(m.Data)}
 		t.say("+TERM it is not a job")
-		v.c.bury(t.f, &fault{Text: "cluster: it is not a job: " + err.Error()}, t.times, v.host, func(error) {})
+		v.c.bury(t.f, &remoteFault{Text: "cluster: it is not a job: " + err.Error()}, t.times, v.host, func(error) {})
 		return nil
 	}
 	if t.f.Times < 1 {
@@ -217,7 +217,7 @@ func (v *service) makeReady(t *task) {
 	delete(v.early, id)
 	v.mu.Unlock()
 	if early != nil {
-		v.stop(t, early.err("the submitter"))
+		v.stop(t, faults.Err(early, "the submitter"))
 	}
 	v.fill()
 }

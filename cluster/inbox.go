@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/internal/wire"
 	"github.com/tristrand/tristrand/process"
 )
@@ -137,12 +138,14 @@ func (p *Pool) resend(it *item) {
 	}
 }
 
-// remove takes a job out. The caller holds mu.
+// remove takes a job out. The caller holds mu, which may be given up meanwhile.
 func (p *Pool) remove(it *item) {
 	if p.items[it.n] == it {
 		delete(p.items, it.n)
 	}
-	switch it.state {
+	was := it.state
+	it.state = over
+	switch was {
 	case queued:
 		p.pending--
 		p.admit()
@@ -150,21 +153,13 @@ func (p *Pool) remove(it *item) {
 		p.running--
 	case resting, over:
 	}
-	it.state = over
 }
 
 // settled counts a job that has been taken out, and what it has come to is known.
 func (p *Pool) settled(it *item, state tristrand.FutureState, stored bool) {
 	p.mu.Lock()
 	p.settling--
-	switch state {
-	case tristrand.Succeeded:
-		p.stats.Succeeded++
-	case tristrand.Cancelled:
-		p.stats.Cancelled++
-	default:
-		p.stats.Failed++
-	}
+	crew.Count(&p.stats, tristrand.Next{State: state})
 	if !it.accepted { // it was over before its Submit knew that it was stored
 		it.accepted = true
 		p.stats.Submitted++
@@ -186,15 +181,13 @@ func (p *Pool) settled(it *item, state tristrand.FutureState, stored bool) {
 	p.mu.Unlock()
 }
 
-// drained tells those who wait for the last job. The caller holds mu.
-func (p *Pool) drained() {
+// drained reports whether the last job is done, and tells those who wait for it. The
+// caller holds mu.
+func (p *Pool) drained() bool {
 	if len(p.items) > 0 || p.settling > 0 {
-		return
+		return false
 	}
-	for _, w := range p.waits {
-		w.Grant()
-	}
-	p.waits = nil
+	crew.Grant(p.ending.Over())
 	if p.closing && !p.gone {
 		p.gone = true
 		if p.tick != nil {
@@ -202,6 +195,7 @@ func (p *Pool) drained() {
 		}
 		go p.unlisten()
 	}
+	return true
 }
 
 // noted acts on a note, and answers it.
@@ -357,7 +351,7 @@ func (p *Pool) failed(it *item, n *note) verdict {
 	p.settling++
 	p.remove(it)
 	p.mu.Unlock()
-	next := p.finish(it, nil, n.Fault.err(n.Worker))
+	next := p.finish(it, nil, faults.Err(n.Fault, n.Worker))
 	if !next.Again {
 		return verdict{Do: doEnd}
 	}
@@ -413,7 +407,7 @@ func (p *Pool) tellStop(it *item, worker string, cause error) {
 	if it.named {
 		client = userClient
 	}
-	_ = p.c.link.nc.Publish(p.c.subject("w."+worker), encode(&order{ID: client + "." + it.n, Fault: faultOf(cause)}))
+	_ = p.c.link.nc.Publish(p.c.subject("w."+worker), encode(&order{ID: client + "." + it.n, Fault: faults.Of(cause)}))
 }
 
 // stopError is the outcome of a job that was asked to stop and whose worker is gone.

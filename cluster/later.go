@@ -25,8 +25,8 @@ func (p *Pool) sendLater(ctx context.Context, it *item, f *frame, o callOptions)
 	it.due = time.Now().Add(at.Sub(p.c.clock.now()))
 	it.state = resting
 	p.pending--
-	p.admit()
 	time.AfterFunc(time.Until(it.due), func() { p.dueAgain(it) })
+	p.admit()
 	p.mu.Unlock()
 	seq, err := p.c.schedule(ctx, f, "j."+f.id(), "@at "+at.UTC().Format(time.RFC3339Nano))
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/crew"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -53,17 +54,13 @@ type Pool struct {
 	settling  int // jobs that are out of items and not yet counted
 	pending   int // jobs that wait for a worker, and Submits that have room
 	running   int
-	putters   []*putter
+	room      crew.Room
 	workers   map[string]*peer
 	stats     tristrand.Stats
 	tick      *time.Timer
 	closing   bool
 	gone      bool // the subscriptions are
-	waits     []strand.Wait
-	closed    bool // the first Close has its answer
-	closers   []strand.Wait
-	first     bool // somebody has called Close
-	closeErr  error
+	ending    crew.Ending
 	rechecked time.Time
 }
 
@@ -80,12 +77,6 @@ const (
 	defaultGrace    = 5 * time.Second
 	defaultName     = "default"
 )
-
-// A putter is a Submit that waits for room.
-type putter struct {
-	w  strand.Wait
-	ok bool // there is room; otherwise the pool has been closed
-}
 
 // A peer is a worker that this pool has heard of.
 type peer struct {
@@ -119,6 +110,7 @@ func (p *Pool) init(ctx context.Context) error {
 		return err
 	}
 	p.Queue, p.Attempts = orDefault(p.Queue, defaultQueue), orDefault(p.Attempts, defaultAttempts)
+	p.room.Bound = p.Queue
 	p.Grace = max(orDefault(p.Grace, defaultGrace), 0)
 	p.id, p.items, p.workers = newID(), make(map[string]*item), make(map[string]*peer)
 	p.host = hostName()

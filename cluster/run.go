@@ -26,7 +26,7 @@ func (v *service) launch(t *task) {
 	go func() {
 		body, err := v.c.getBig(v.ctx, t.f.Big)
 		if err != nil {
-			v.done(t, &result{Fault: faultOf(tristrand.Permanent(err))})
+			v.done(t, &result{Fault: faults.Of(tristrand.Permanent(err))})
 			return
 		}
 		t.f.Body = body
@@ -117,7 +117,7 @@ func (v *service) stop(t *task, cause error) {
 	v.mu.Unlock()
 	switch {
 	case waits: // it has not begun
-		v.done(t, &result{Fault: faultOf(tristrand.Permanent(stopError(cause)))})
+		v.done(t, &result{Fault: faults.Of(tristrand.Permanent(stopError(cause)))})
 	case end != nil:
 		end(cause)
 	}
@@ -146,15 +146,15 @@ func (v *service) returned(t *task, out callOut, err error) {
 	r := &result{Body: out.Body, Raw: out.Raw, Fault: out.Fault, Failures: out.Failures}
 	switch {
 	case err != nil && errors.Is(err, tristrand.ErrTimeout) && t.f.Timeout > 0:
-		r.Fault = faultOf(fmt.Errorf("%w: %s has run for %v", tristrand.ErrTimeout, t.f.Task, t.f.Timeout))
+		r.Fault = faults.Of(fmt.Errorf("%w: %s has run for %v", tristrand.ErrTimeout, t.f.Task, t.f.Timeout))
 	case err != nil && t.part != nil && t.part.here:
-		r.Body, r.Fault = encode([]int{}), faultOf(err) // nothing is known yet
+		r.Body, r.Fault = encode([]int{}), faults.Of(err) // nothing is known yet
 		if t.part.out != nil {
 			known := packOutcomes(t.f.Task, t.part.out)
 			r.Body, r.Failures = known.Body, known.Failures
 		}
 	case err != nil:
-		r.Fault = faultOf(err)
+		r.Fault = faults.Of(err)
 	case out.Unfit != "":
 		v.mu.Lock()
 		v.running--
@@ -213,7 +213,7 @@ func (v *service) done(t *task, r *result) {
 	n.Jobs, n.Fault = []noteJob{{t.f.N, t.times, t.copy}}, r.Fault
 	data := encode(n)
 	if len(data) > bigBody {
-		n.Fault = &fault{Text: n.Fault.Text[:min(len(n.Fault.Text), bigBody/2)], Type: n.Fault.Type, Is: n.Fault.Is}
+		n.Fault = &remoteFault{Text: n.Fault.Text[:min(len(n.Fault.Text), bigBody/2)], Type: n.Fault.Type, Is: n.Fault.Is}
 		data = encode(n)
 	}
 	v.c.link.send(v.c.subject("c."+t.f.Asks+".q"), nil, data, askPatience, func(m *nats.Msg, err error) {
@@ -296,7 +296,7 @@ func (v *service) conclude(t *task, r *result) {
 			name := t.f.id() + ".o"
 			small := &result{Worker: r.Worker, Host: r.Host, Ran: r.Ran, Abandoned: r.Abandoned, Big: name}
 			if err := v.c.putBig(context.WithoutCancel(v.ctx), name, data); err != nil {
-				small = &result{Worker: r.Worker, Host: r.Host, Fault: faultOf(tristrand.Permanent(err))}
+				small = &result{Worker: r.Worker, Host: r.Host, Fault: faults.Of(tristrand.Permanent(err))}
 			}
 			v.publish(t, r, encode(small))
 		}()
@@ -361,7 +361,7 @@ func (v *service) giveUp(t *task, times int) {
 	v.running--
 	v.mu.Unlock()
 	err := fmt.Errorf("%w: it was begun %d times; the last worker to try is %s", ErrDead, times, v.host)
-	r := &result{Fault: faultOf(tristrand.Permanent(err)), Worker: v.id, Host: v.host}
+	r := &result{Fault: faults.Of(tristrand.Permanent(err)), Worker: v.id, Host: v.host}
 	v.c.bury(t.f, r.Fault, t.times, v.host, func(error) {
 		v.mu.Lock()
 		t.alone, t.f.Retries = false, 0 // it is buried
@@ -382,7 +382,7 @@ func (v *service) unfit(t *task, why string, defined bool) {
 			v.sendBackIf(t, !defined, min(50*time.Millisecond<<min(t.times, 5), time.Second))
 		default:
 			err := fmt.Errorf("%w: task %q on worker %s: %s", ErrUnfit, t.f.Task, v.host, why)
-			r := &result{Fault: faultOf(tristrand.Permanent(err)), Worker: v.id, Host: v.host}
+			r := &result{Fault: faults.Of(tristrand.Permanent(err)), Worker: v.id, Host: v.host}
 			v.c.bury(t.f, r.Fault, t.times, v.host, func(error) {
 				t.alone, t.f.Retries = false, 0
 				v.publish(t, r, encode(r))

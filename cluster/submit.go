@@ -97,47 +97,32 @@ func (p *Pool) reserve(ctx context.Context, s *strand.Strand, wait bool) error {
 	case p.closing:
 		p.mu.Unlock()
 		return p.refusal()
-	case len(p.putters) == 0 && p.pending < p.Queue:
-		p.pending++
-		p.mu.Unlock()
-		return nil
+	case p.room.Free(p.pending):
 	case !wait:
 		p.mu.Unlock()
 		return fmt.Errorf("%w: %v has %d jobs of this pool that wait for a worker", tristrand.ErrFull, p, p.Queue)
-	}
-	put := &putter{w: s.NewWait()}
-	p.putters = append(p.putters, put)
-	p.wake()
-	p.mu.Unlock()
-	if err := put.w.Park(ctx, p); err != nil {
-		p.mu.Lock()
-		for i, x := range p.putters {
-			if x == put {
-				p.putters = append(p.putters[:i], p.putters[i+1:]...)
-				break
-			}
+	default:
+		p.wake()
+		if err := p.room.Await(ctx, &p.mu, s, p); err != nil {
+			return err
 		}
-		p.mu.Unlock()
-		return err
+		if p.closing {
+			p.mu.Unlock()
+			return p.refusal()
+		}
 	}
-	if !put.ok {
-		return p.refusal()
-	}
+	p.pending++
+	p.mu.Unlock()
 	return nil
 }
 
 func (p *Pool) refusal() error { return fmt.Errorf("%w: %v", tristrand.ErrClosed, p) }
 
-// admit gives room to those who wait for it. The caller holds mu.
+// admit gives room to those who wait for it. The caller holds mu, which is given up
+// meanwhile.
 func (p *Pool) admit() {
-	for len(p.putters) > 0 && p.pending < p.Queue {
-		put := p.putters[0]
-		p.putters[0] = nil
-		p.putters = p.putters[1:]
-		put.ok = true
-		if put.w.Grant() {
-			p.pending++
-		}
+	for p.room.Wanted(p.pending) {
+		p.room.Admit(&p.mu)
 	}
 }
 

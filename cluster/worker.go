@@ -155,8 +155,8 @@ type service struct {
 	calm      time.Time // no sweep before
 	stopping  bool
 	abandoned int
-	early     map[string]*fault // of jobs that shall stop and have not come yet
-	empty     []func()          // called when nothing is in hand
+	early     map[string]*remoteFault // of jobs that shall stop and have not come yet
+	empty     []func()                // called when nothing is in hand
 }
 
 func newService(ctx context.Context, c *Cluster, engine tristrand.Executor, slots int, queues []string) (*service, error) {
@@ -165,7 +165,7 @@ func newService(ctx context.Context, c *Cluster, engine tristrand.Executor, slot
 	}
 	v := &service{
 		c: c, engine: engine, slots: slots, queues: queues, id: newID(), host: hostName(), born: time.Now(),
-		broken: make(chan struct{}), ended: make(chan struct{}), hand: make(map[*task]struct{}), at: -1, early: make(map[string]*fault),
+		broken: make(chan struct{}), ended: make(chan struct{}), hand: make(map[*task]struct{}), at: -1, early: make(map[string]*remoteFault),
 	}
 	for i := range c.info.Shards {
 		if err := c.ensure(ctx, taskStream(i)); err != nil {
@@ -352,8 +352,8 @@ func (v *service) announce(leaving bool) {
 
 // An order tells a worker to stop a job.
 type order struct {
-	ID    string `cbor:"1,keyasint"`
-	Fault *fault `cbor:"2,keyasint"`
+	ID    string       `cbor:"1,keyasint"`
+	Fault *remoteFault `cbor:"2,keyasint"`
 }
 
 // ordered stops a job.
@@ -371,7 +371,7 @@ func (v *service) ordered(m *nats.Msg) {
 	}
 	v.mu.Unlock()
 	for _, t := range stop {
-		v.stop(t, o.Fault.err("the submitter"))
+		v.stop(t, faults.Err(o.Fault, "the submitter"))
 	}
 }
 

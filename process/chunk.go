@@ -89,8 +89,8 @@ func arrayHead(n int) []byte {
 
 // A lost input is one that failed, as it crosses.
 type lostInput struct {
-	Index int    `cbor:"1,keyasint"`
-	Fault *fault `cbor:"2,keyasint"`
+	Index int          `cbor:"1,keyasint"`
+	Fault *remoteFault `cbor:"2,keyasint"`
 }
 
 // encodeOutcomes appends the outcomes from the one numbered from on: the length of the
@@ -115,7 +115,7 @@ func encodeOutcomes(buf *bytes.Buffer, o tristrand.Outcomes, from int) error {
 	var lost []lostInput
 	for _, f := range o.Failures() {
 		if f.Index >= from {
-			lost = append(lost, lostInput{f.Index, faultOf(f.Err)})
+			lost = append(lost, lostInput{f.Index, faults.Of(f.Err)})
 		}
 	}
 	return wire.Encode(buf, lost)
@@ -150,7 +150,7 @@ func decodeOutcomes(b []byte, o tristrand.Outcomes, most int) error {
 		if f.Index < 0 || f.Index >= values.Len() || f.Fault == nil {
 			return fmt.Errorf("the outcome of an input that there is not: %w", errFrame)
 		}
-		o.Fail(f.Index, f.Fault.err())
+		o.Fail(f.Index, faultErr(f.Fault))
 	}
 	return nil
 }

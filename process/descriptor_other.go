@@ -15,8 +15,4 @@ func streamPair() (a, b *os.File, err error) {
 
 func isBroken(err error) bool { return errors.Is(err, os.ErrClosed) }
 
-func duplicate(*os.File) (*os.File, error) {
-	return nil, fmt.Errorf("this system hands no files to other processes: %w", errors.ErrUnsupported)
-}
-
 func closeFD(int) {}

@@ -15,7 +15,7 @@ import (
 // error, and what a note says of an error can be said again.
 func FuzzNotes(f *testing.F) {
 	for _, n := range []note{
-		{Op: noteHello, Fault: faultOf(&tristrand.PanicError{Value: errors.New("x"), Stack: []byte("stack")})},
+		{Op: noteHello, Fault: faults.Of(&tristrand.PanicError{Value: errors.New("x"), Stack: []byte("stack")})},
 		{Op: noteSegment, Key: make([]byte, 16)},
 		{Op: noteFrame, Body: []byte("frame")},
 		{Op: noteConfig, Config: &config{Name: "x", Kind: kindWorker, Input: []byte{1}}},
@@ -37,11 +37,11 @@ func FuzzNotes(f *testing.F) {
 		if n.Fault == nil {
 			return
 		}
-		err := n.Fault.err()
+		err := faultErr(n.Fault)
 		if again := crossed(err); again.Error() != err.Error() && len(err.Error()) < maxText {
 			t.Errorf("%q comes again as %q", err, again)
 		}
-		n.Fault.shrink()
+		n.Fault = shrunk(n.Fault)
 		var buf bytes.Buffer
 		if wire.Encode(&buf, &n) == nil && len(data) < maxNote/4 && buf.Len() > maxNote {
 			t.Errorf("a note of %d bytes", buf.Len())

@@ -108,7 +108,7 @@ var Lies = map[string]func(lane []byte, post int) error{
 		return unix.Sendmsg(post, []byte("this is no note"), nil, nil, 0)
 	},
 	"its Init has failed": func(_ []byte, post int) error {
-		return tell(post, note{Op: noteHello, Fault: &fault{Text: "a lie"}}, -1)
+		return tell(post, note{Op: noteHello, Fault: &remoteFault{Text: "a lie"}}, -1)
 	},
 	"too much memory": func(_ []byte, post int) error { return tell(post, note{Op: noteMemory, N: 1 << 60}, -1) },
 	"files without end": func(_ []byte, post int) error {

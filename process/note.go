@@ -35,14 +35,14 @@ const (
 // A note is a message beside the rings, which data cannot hold up: it may bring a
 // descriptor.
 type note struct {
-	Op     int     `cbor:"1,keyasint"`
-	Seq    uint64  `cbor:"2,keyasint,omitempty"`
-	Key    []byte  `cbor:"3,keyasint,omitempty"`
-	N      int     `cbor:"4,keyasint,omitempty"`
-	Text   string  `cbor:"5,keyasint,omitempty"`
-	Fault  *fault  `cbor:"6,keyasint,omitempty"`
-	Config *config `cbor:"7,keyasint,omitempty"`
-	Body   []byte  `cbor:"8,keyasint,omitempty"`
+	Op     int          `cbor:"1,keyasint"`
+	Seq    uint64       `cbor:"2,keyasint,omitempty"`
+	Key    []byte       `cbor:"3,keyasint,omitempty"`
+	N      int          `cbor:"4,keyasint,omitempty"`
+	Text   string       `cbor:"5,keyasint,omitempty"`
+	Fault  *remoteFault `cbor:"6,keyasint,omitempty"`
+	Config *config      `cbor:"7,keyasint,omitempty"`
+	Body   []byte       `cbor:"8,keyasint,omitempty"`
 }
 
 // The kinds of workers.

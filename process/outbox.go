@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/tristrand/tristrand/internal/parcel"
 	"github.com/tristrand/tristrand/internal/segment"
 )
 
@@ -126,7 +127,7 @@ func (o *outbox) load(l *load) error {
 	}
 	for _, f := range l.extra.Files() {
 		key := f.Key
-		dup, err := duplicate(f.File)
+		dup, err := parcel.Duplicate(f.File)
 		if err != nil {
 			return err
 		}

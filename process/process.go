@@ -217,7 +217,7 @@ func (p *Process) verdict(exit child.Exit) error {
 	said, cause := p.said.Load(), p.cause.Load()
 	switch {
 	case said != nil && said.Fault != nil:
-		return said.Fault.err()
+		return faultErr(said.Fault)
 	case said != nil && exit.Signal == 0:
 		return nil
 	case cause != nil:

@@ -212,7 +212,7 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 	hello := note{Op: noteHello}
 	defer func() {
 		if hello.Fault != nil {
-			hello.Fault.shrink()
+			hello.Fault = shrunk(hello.Fault)
 			v.status = 1
 			if hello.Fault.Panic != nil {
 				v.status = 2
@@ -228,7 +228,7 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 	}
 	h, ok := tristrand.Lookup(cfg.Task)
 	if !ok {
-		hello.Fault = faultOf(undefined(cfg.Task))
+		hello.Fault = faults.Of(undefined(cfg.Task))
 		return
 	}
 	f := jobFrame{seq: 1, body: cfg.Input, left: cfg.Left}
@@ -248,7 +248,7 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 		v.call(ctx, &f, cfg.Task, h, in, m, nil, func(_ time.Duration, _ any, failed error) { err = failed })
 	}
 	if err != nil {
-		hello.Fault = faultOf(err)
+		hello.Fault = faults.Of(err)
 	}
 }
 

@@ -287,7 +287,7 @@ func (w *worker) hello(n note) error {
 	case !first || p.first == nil:
 		return fmt.Errorf("its Init has failed, which it has not: %w", errFrame)
 	default:
-		p.breakDown(fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, n.Fault.err()))
+		p.breakDown(fmt.Errorf("%w: %v is broken: Init of worker %s: %w", tristrand.ErrClosed, p, w.name, faultErr(n.Fault)))
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// duplicate returns a descriptor of its own for the open file of f.
-func duplicate(f *os.File) (*os.File, error) {
+// Duplicate returns a descriptor of its own for the open file of f.
+func Duplicate(f *os.File) (*os.File, error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return nil, err

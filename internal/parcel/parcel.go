@@ -67,7 +67,7 @@ func (p *Parcel) File(key segment.Key, f *os.File) error {
 	if len(p.files) == MaxFiles {
 		return fmt.Errorf("parcel: %s is one file too many: no more than %d go along with a job", f.Name(), MaxFiles)
 	}
-	dup, err := duplicate(f)
+	dup, err := Duplicate(f)
 	if err != nil {
 		return fmt.Errorf("parcel: a duplicate of %s to go along: %w", f.Name(), err)
 	}

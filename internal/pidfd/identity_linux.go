@@ -10,16 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespace returns what tells pid namespaces apart: the inode number of this
-// process's, 0 if it cannot be read.
-func Namespace() uint64 {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
-		return 0
-	}
-	return st.Ino
-}
-
 // IsPidfd reports whether the descriptor is a pidfd, as far as this kernel can
 // tell (6.9 and later); check with it what another process has sent.
 func IsPidfd(fd int) bool {

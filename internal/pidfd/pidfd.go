@@ -17,9 +17,8 @@
 //
 // # Limits
 //
-// A pid means something in one pid namespace only. Processes that may stand in
-// different ones compare [Namespace] first; if it differs, pass a pidfd itself
-// over a socket and use [NewHandle]. A process that is stopped is alive. A
+// A pid means something in one pid namespace only. To one that may stand in
+// another pass a pidfd itself over a socket, and use [NewHandle]. A process that is stopped is alive. A
 // process that has ended is dead at once, even if nobody has reaped it.
 //
 // # Other systems
@@ -46,7 +45,7 @@ const PollInterval = 20 * time.Millisecond
 const byStart = 1 << 63
 
 // Self returns what names this process to others. The pid holds in the pid
-// namespace of this process, see [Namespace]; an id of 0 is no identity.
+// namespace of this process; an id of 0 is no identity.
 // It is computed once.
 func Self() (pid int, id uint64) { return os.Getpid(), selfID() }
 

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespace is 0: this system has no pid namespaces.
-func Namespace() uint64 { return 0 }
-
 func identity(pid int) (uint64, error) {
 	if err := exists(pid); err != nil {
 		return 0, err

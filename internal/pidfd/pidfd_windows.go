@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Namespace is 0: this system has no pid namespaces.
-func Namespace() uint64 { return 0 }
-
 // open returns a handle of the living process and the time it was created.
 func open(pid int) (windows.Handle, uint64, error) {
 	const access = windows.SYNCHRONIZE | windows.PROCESS_QUERY_LIMITED_INFORMATION
