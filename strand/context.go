@@ -108,6 +108,9 @@ func (c *Context) Err() error {
 // watched returns the state to watch, made by the first call. A plain context is
 // its parent in this respect.
 func (c *Context) watched() *contextState {
+	if c.strand != nil && c == &c.strand.ctx {
+		return plainState
+	}
 	if st := c.state.Load(); st != nil {
 		return st
 	}

@@ -12,17 +12,18 @@ import (
 // Tables are told apart by numbers that are unique in this process. It must be
 // called by the strand itself.
 func (s *Strand) Seat(table uint64) uint64 {
-	if s.table != table {
+	if s.more == nil || s.more.table != table {
 		return 0
 	}
-	return s.seat
+	return s.more.seat
 }
 
 // SetSeat remembers the strand's number in a table. It must be called by the
 // strand itself and does nothing for the nameless one.
 func (s *Strand) SetSeat(table, seat uint64) {
 	if s.id != 0 {
-		s.table, s.seat = table, seat
+		x := s.extra()
+		x.table, x.seat = table, seat
 	}
 }
 
@@ -31,7 +32,8 @@ func (s *Strand) SetSeat(table, seat uint64) {
 // does nothing for the nameless one.
 func (s *Strand) AtEnd(f func()) {
 	if s.id != 0 {
-		s.atEnd = append(s.atEnd, f)
+		x := s.extra()
+		x.atEnd = append(x.atEnd, f)
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *Strand) waiting() (edge, bool) {
 			runtime.Gosched() // another reads it
 			continue
 		}
-		e := s.edge
+		e := edge{s.on, s.onSeq, s.onTimed}
 		s.phase.And(^uint64(reading))
 		return e, true
 	}
@@ -141,7 +141,7 @@ func (w Wait) publish(ctx context.Context, on Resource) (timed, ok bool) {
 	} else {
 		_, timed = ctx.Deadline()
 	}
-	s.edge = edge{on, w.seq, timed}
+	s.on, s.onSeq, s.onTimed = on, w.seq, timed
 	if s.kind == Nameless {
 		register(s)
 	}
@@ -166,7 +166,7 @@ func (s *Strand) ownTimed() bool {
 
 // withdraw forgets the edge of a wait that has been settled.
 func (w Wait) withdraw() {
-	w.s.edge = edge{}
+	w.s.on = nil
 	if w.s.kind == Nameless {
 		unregister(w.s)
 	}

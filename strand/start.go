@@ -59,7 +59,6 @@ func newStrand(ctx context.Context, o Options) *Strand {
 	}
 	s.ctx.Init(ctx)
 	s.ctx.strand = s
-	s.ctx.state.Store(plainState)
 	register(s)
 	if o.Name != "" {
 		name := o.Name // o itself shall not escape
@@ -139,12 +138,8 @@ func (s *Strand) end() {
 	if s.ended.Load() {
 		return
 	}
-	for _, f := range s.atEnd {
-		f()
-	}
-	s.locals, s.atEnd = nil, nil
-	if s.unwatch != nil {
-		s.unwatch()
+	if s.more != nil {
+		s.endExtras()
 	}
 	if s.held <= 0 {
 		s.ended.Store(true)
@@ -160,6 +155,16 @@ func (s *Strand) end() {
 			e.tellEnded(s)
 		}
 	}
+}
+
+func (s *Strand) endExtras() {
+	for i := 0; i < len(s.more.atEnd); i++ { // one may add another
+		s.more.atEnd[i]()
+	}
+	if s.more.unwatch != nil {
+		s.more.unwatch()
+	}
+	s.more = nil
 }
 
 // An OwnerEnder is a resource that wants to know when a strand that held it has

@@ -66,38 +66,53 @@ type Strand struct {
 	id     ID
 	slot   uint32
 	kind   Kind
+	timed  uint8 // whether its own ctx has a deadline: not yet known, no, yes
 	parent ID
 	name   atomic.Pointer[string]
-	phase  atomic.Uint64 // of the current wait: its number<<2 | open, granted or over
+	phase  atomic.Uint64 // of the current wait: its number<<4 | open, granted or over
 	ended  atomic.Bool
 	left   atomic.Int32         // locks that it held when it ended and nobody took since
 	doom   atomic.Pointer[doom] // of a wait that Recheck has refused
 	park   chan struct{}
-	bubble int64 // the synctest bubble that park belongs to; 0 is none
+	bubble int32 // the synctest bubble that park belongs to; 0 is none
 
-	edge edge // of the current wait; whoever reads it holds the wait's reading bit
-
-	ownCtx atomic.Bool // the current wait is parked under the strand's own ctx, which is watched
-
+	ownCtx  atomic.Bool             // the current wait is parked under the strand's own ctx, which is watched
 	blocker atomic.Pointer[Blocker] // the current wait is parked in it
 
+	// The edge of the current wait; whoever reads it holds the wait's reading bit.
+	on      Resource
+	onSeq   uint64
+	onTimed bool // a deadline will end it
+
 	// Touched by the strand's own goroutine alone.
-	parked  bool        // it has parked under its own ctx before
-	unwatch func() bool // ends the watch on its own ctx
-	held    int32       // locks held
-	at      uintptr
+	parked bool  // it has parked under its own ctx before
+	held   int32 // locks held
+	at     uintptr
+	more   *extras     // nil until there is need of it
+	looked [1]Releaser // room for what refuse asks for
+	spare  any
+
+	// The scheduler's.
+	turn    any  // what it knows of the strand
+	endsOwn bool // it calls OwnEnded
+	inOwn   bool // parked under the strand's own ctx, with endsOwn; touched on its turn
+}
+
+// extras are what few strands need. There may be very many strands.
+type extras struct {
 	table   uint64 // of the seat
 	seat    uint64
 	atEnd   []func()
 	locals  map[any]any
-	spare   any
-	looked  [2]Releaser // room for what refuse asks for
+	unwatch func() bool // ends the watch on the strand's own ctx
+}
 
-	// The scheduler's.
-	turn    any   // what it knows of the strand
-	endsOwn bool  // it calls OwnEnded
-	timed   uint8 // whether its own ctx has a deadline: not yet known, no, yes
-	inOwn   bool  // parked under the strand's own ctx, with endsOwn; touched on its turn
+// extra returns the strand's extras, made by the first call.
+func (s *Strand) extra() *extras {
+	if s.more == nil {
+		s.more = new(extras)
+	}
+	return s.more
 }
 
 // nameless stands for every goroutine that no context names.
@@ -195,13 +210,14 @@ func (s *Strand) Local(key any, mk func() any) any {
 	if s.id == 0 {
 		return mk()
 	}
-	v, ok := s.locals[key]
+	x := s.extra()
+	v, ok := x.locals[key]
 	if !ok {
 		v = mk()
-		if s.locals == nil {
-			s.locals = make(map[any]any)
+		if x.locals == nil {
+			x.locals = make(map[any]any)
 		}
-		s.locals[key] = v
+		x.locals[key] = v
 	}
 	return v
 }

@@ -187,14 +187,14 @@ func (w Wait) parkFree(ctx context.Context, on Resource) error {
 // its second park on: a select at each would cost 80 ns more. A strand in a
 // synctest bubble is not watched, as its ctx may end outside.
 func (s *Strand) watchesOwn() bool {
-	if s.unwatch != nil {
+	if s.more != nil && s.more.unwatch != nil {
 		return true
 	}
 	if !s.parked || s.bubble != 0 {
 		s.parked = true
 		return false
 	}
-	s.unwatch = context.AfterFunc(&s.ctx, s.ownEnded)
+	s.extra().unwatch = context.AfterFunc(&s.ctx, s.ownEnded)
 	return true
 }
 
@@ -310,7 +310,7 @@ func (w Wait) timedOut(ctx context.Context, on Resource) error {
 // bubble returns the number of the synctest bubble that the caller is in, 0 if
 // none. Outside a bubble it costs a look at the clock: a bubble's stands at the
 // year 2000.
-func bubble() int64 {
+func bubble() int32 {
 	if time.Now().Unix() > 1_500_000_000 {
 		return 0
 	}
@@ -320,9 +320,9 @@ func bubble() int64 {
 	if !ok {
 		return 0
 	}
-	n, err := strconv.ParseInt(id, 10, 64)
+	n, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return 0
 	}
-	return n
+	return int32(n%(1<<31-1)) + 1 // never 0
 }
