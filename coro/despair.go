@@ -25,7 +25,7 @@ const (
 // hopeless reports whether nothing that the hub knows of could make a coroutine
 // ready: no timer, no conn, no function given to Await.
 func (h *Hub) hopeless() bool {
-	return h.live.Load() > 0 && h.ready.n == 0 && len(h.timers.heap) == 0 && h.waits.Load() == 0 &&
+	return h.live > 0 && h.ready.n == 0 && len(h.timers.heap) == 0 && h.waits.Load() == 0 &&
 		(h.net == nil || h.net.users.Load() == 0) && !h.serving && h.outer == nil && !h.hopeful
 }
 

@@ -35,6 +35,7 @@ type Hub struct {
 	// Touched on the hub's turn alone.
 	cur     *seat // the coroutine that has the turn; nil is the loop
 	ready   ring
+	live    int   // coroutines, not started ones included
 	fresh   *seat // to be started by the loop, which has the stack for it
 	left    int   // hand-overs until the loop looks around
 	budget  int
@@ -51,12 +52,11 @@ type Hub struct {
 	bubble  bool          // in a synctest bubble, whose time passes while all wait
 	untold  []*Coroutine  // ended with errors that nobody has asked for
 
-	live    atomic.Int64 // coroutines, not started ones included
 	waits   atomic.Int64 // functions given to Await, and what else ends from outside
 	serving bool         // stays without coroutines until it is told to end
 	ending  atomic.Bool  // it is told
 	ran     atomic.Bool
-	over    atomic.Bool // nothing can be started any more
+	over    atomic.Bool // nothing can be started any more; set with mu held
 
 	mu      sync.Mutex // guards the rest
 	inbox   []entry
@@ -81,16 +81,16 @@ type seat struct {
 	s     *strand.Strand
 	fib   *fiber // where it goes on; nil before it starts
 	body  func()
-	state uint8      // touched on the hub's turn alone
 	c     *Coroutine // whose it is, if Spawn made it
 	delay time.Duration
 	later *timer // starts it
 	alarm timer  // of its sleep
-	base  bool   // its ctx ends with the hub's alone
 	next  *seat  // in the hub's ring
 	prev  *seat
-	sound bool // its function has returned, and the stack can be used again
-	doom  bool // it is ended by Goexit where it waits
+	state uint8 // touched on the hub's turn alone
+	base  bool  // its ctx ends with the hub's alone
+	sound bool  // its function has returned, and the stack can be used again
+	doom  bool  // it is ended by Goexit where it waits
 }
 
 // The states of a seat, as Park and Ready see them.
@@ -187,7 +187,7 @@ func (h *Hub) Run(ctx context.Context, fn func(ctx context.Context) error) error
 	var main *Coroutine
 	done := h.begin(ctx, func() {
 		main = spawn(&h.ctx, h, fn, options{name: "main"})
-		main.told.Store(true) // it is Run's caller who is told
+		main.end.tell() // it is Run's caller who is told
 	})
 	s := strand.Enter(ctx, strand.Op{Verb: "run", On: h})
 	err := done.wait(context.WithoutCancel(ctx), s, h)
@@ -212,6 +212,7 @@ func (h *Hub) begin(ctx context.Context, first func()) *ending {
 		h.outer = h.own.Scheduler()
 		h.idle = context.WithoutCancel(inner)
 		h.trunk.init(maxIdle)
+		h.timers.epoch = time.Now()
 		h.list(true)
 		h.bubble = time.Now().Year() == bubbleYear
 		if h.hogAfter = h.HogAfter; h.hogAfter == 0 {
@@ -251,9 +252,6 @@ const bubbleYear = 2000
 
 // close ends what the hub owns. It runs on its base when no coroutine is left.
 func (h *Hub) close() {
-	h.mu.Lock()
-	h.over.Store(true)
-	h.mu.Unlock()
 	h.monitor.stop()
 	h.tellFailed()
 	if h.net != nil {

@@ -74,7 +74,7 @@ type joining struct {
 func (j *joining) wait(ctx context.Context, s *strand.Strand) ([]*Coroutine, error) {
 	calls := make([]*callback, len(j.all))
 	for i, c := range j.all {
-		c.told.Store(true)
+		c.end.tell()
 		calls[i] = &callback{func() { j.note(c) }}
 		if !c.end.call(calls[i]) {
 			j.note(c)
@@ -175,8 +175,9 @@ func (v *Valued[T]) Result(ctx context.Context) (T, error) {
 // A Group is a set of coroutines that are waited for, or killed, together. The
 // zero value is ready.
 type Group struct {
-	mu  sync.Mutex // guards all
-	all map[*Coroutine]struct{}
+	mu  sync.Mutex // guards the rest
+	all map[*Coroutine]uint64
+	n   uint64 // that have been added
 }
 
 // Spawn is the function Spawn; the coroutine is the group's until it ends.
@@ -190,9 +191,10 @@ func (g *Group) Spawn(ctx context.Context, fn func(ctx context.Context) error, o
 func (g *Group) Add(c *Coroutine) {
 	g.mu.Lock()
 	if g.all == nil {
-		g.all = make(map[*Coroutine]struct{})
+		g.all = make(map[*Coroutine]uint64)
 	}
-	g.all[c] = struct{}{}
+	g.n++
+	g.all[c] = g.n
 	g.mu.Unlock()
 	c.OnDone(g.Discard)
 }
@@ -231,9 +233,9 @@ func (g *Group) Kill(cause error) {
 	}
 }
 
-// list returns those that have not ended, in the order in which they were started.
+// list returns those that have not ended, in the order in which they were added.
 func (g *Group) list() []*Coroutine {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(g.all), func(a, b *Coroutine) int { return cmp.Compare(a.n, b.n) })
+	return slices.SortedFunc(maps.Keys(g.all), func(a, b *Coroutine) int { return cmp.Compare(g.all[a], g.all[b]) })
 }

@@ -27,7 +27,7 @@ func (e *HogError) Error() string {
 }
 
 func report(ctx context.Context, c *Coroutine) {
-	if !c.told.Swap(true) {
+	if !c.end.tell() {
 		tristrand.Report(ctx, fmt.Errorf("%v, which nobody joined: %w", c, c.err))
 	}
 }

@@ -307,7 +307,7 @@ func leftBy(none, few bool) left {
 func (d *desc) end(s *side, seq uint64, l left) (ended bool) {
 	d.mu.Lock()
 	ended = d.ended
-	if s.seq == seq && (l == nothing || l == little && !(s == &d.r && ended)) {
+	if s.seq == seq && (l == nothing || l == little && (s != &d.r || !ended)) {
 		s.ready = false
 	}
 	d.uses--

@@ -29,12 +29,9 @@ func (hubEndedError) Is(target error) bool { return target == tristrand.ErrClose
 // methods may be called from anywhere.
 type Coroutine struct {
 	seat
-	ctx    strand.Context  // ends by Kill, and when the function has returned
-	own    context.Context //nolint:containedctx // what the function was given
+	ctx    strand.Context // ends by Kill, and when the function has returned
 	fn     func(ctx context.Context) error
-	n      uint64 // order of starting
 	killed atomic.Bool
-	told   atomic.Bool // somebody has asked how it ended
 
 	end ending
 	err error // written before end
@@ -91,12 +88,10 @@ func SpawnAfter(ctx context.Context, d time.Duration, fn func(ctx context.Contex
 	return spawn(ctx, h, fn, o)
 }
 
-var spawned atomic.Uint64
-
 // stillborn returns a coroutine that could not be started.
 func stillborn(err error) *Coroutine {
 	c := &Coroutine{err: err}
-	c.end.over = true
+	c.end.over.Store(true)
 	return c
 }
 
@@ -104,9 +99,9 @@ func spawn(ctx context.Context, h *Hub, fn func(ctx context.Context) error, o op
 	if h.over.Load() {
 		return stillborn(fmt.Errorf("%w: %v: Spawn(%q)", ErrHubEnded, h, o.name))
 	}
-	c := &Coroutine{fn: fn, n: spawned.Add(1)}
+	c := &Coroutine{fn: fn}
 	parent := ctx
-	if st, ok := strand.Named(ctx).Turn().(*seat); ok && st.c != nil && st.c.own == ctx && st.h == h {
+	if st, ok := strand.Named(ctx).Turn().(*seat); ok && st.c != nil && st.s.Context() == ctx && st.h == h {
 		parent = st.c.ctx.Parent()
 	}
 	c.ctx.Init(parent)
@@ -124,7 +119,6 @@ func (c *Coroutine) begin() bool {
 		c.err = strand.Err(&c.ctx)
 		return false
 	}
-	c.own = c.s.Context()
 	return true
 }
 
@@ -161,9 +155,7 @@ func panicked(v any) error {
 // that joins itself gets a *tristrand.DeadlockError.
 func (c *Coroutine) Join(ctx context.Context) error {
 	s := strand.Enter(ctx, strand.Op{Verb: "join", On: c})
-	before := c.told.Swap(true)
 	if err := c.end.wait(ctx, s, c); err != nil {
-		c.told.Store(before)
 		return err
 	}
 	return c.err
@@ -217,7 +209,7 @@ func (c *Coroutine) Err() error {
 	if !c.Ended() {
 		return nil
 	}
-	c.told.Store(true)
+	c.end.tell()
 	return c.err
 }
 
@@ -230,7 +222,7 @@ func (c *Coroutine) Done() <-chan struct{} { return c.end.channel() }
 
 // Watch grants w when the coroutine has ended, at once if it has.
 func (c *Coroutine) Watch(w strand.Wait) (stop func()) {
-	c.told.Store(true)
+	c.end.tell()
 	return c.end.watch(w)
 }
 
@@ -267,15 +259,16 @@ func (c *Coroutine) Releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
 
 // An ending is something that ends once, and those who wait for it.
 type ending struct {
-	mu    sync.Mutex // guards the rest
-	over  bool
-	one   bool          // first is somebody's
-	first strand.Wait   // the usual one
-	waits []strand.Wait // and more
-	more  *links        // nil until there is a callback or a channel
+	mu    sync.Mutex  // guards the rest
+	over  atomic.Bool // set with mu held
+	one   bool        // first is somebody's
+	told  bool        // somebody has asked how it ended
+	first strand.Wait // the usual one
+	more  *links      // nil until there is more than one, a callback or a channel
 }
 
 type links struct {
+	waits []strand.Wait
 	done  chan struct{}
 	calls []*callback
 }
@@ -283,33 +276,47 @@ type links struct {
 // A callback is a function to call at an end. Its address tells it apart.
 type callback struct{ f func() }
 
-func (e *ending) ended() bool {
+func (e *ending) ended() bool { return e.over.Load() }
+
+// tell notes that somebody knows how it ended, or will, and reports whether anybody
+// did before.
+func (e *ending) tell() (before bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.over
+	before, e.told = e.told, true
+	return before
+}
+
+// links returns e.more, made by the first call. The caller holds mu.
+func (e *ending) links() *links {
+	if e.more == nil {
+		e.more = new(links)
+	}
+	return e.more
 }
 
 // end tells everybody, and reports whether there was anybody who waits. What a
 // callback panics with goes to failed.
 func (e *ending) end(failed func(v any)) bool {
 	e.mu.Lock()
-	e.over = true
-	waits, more, first, one := e.waits, e.more, e.first, e.one
-	e.waits, e.more, e.one = nil, nil, false
+	e.over.Store(true)
+	more, first, one := e.more, e.first, e.one
+	e.more, e.one = nil, false
 	e.mu.Unlock()
 	if one {
 		first.Grant()
 	}
-	for _, w := range waits {
+	if more == nil {
+		return one
+	}
+	for _, w := range more.waits {
 		w.Grant()
 	}
-	if more != nil {
-		if more.done != nil {
-			close(more.done)
-		}
-		runAll(more.calls, failed)
+	if more.done != nil {
+		close(more.done)
 	}
-	return one || len(waits) > 0
+	runAll(more.calls, failed)
+	return one || len(more.waits) > 0
 }
 
 // runAll calls all of calls, whatever one of them does.
@@ -337,73 +344,78 @@ func runAll(calls []*callback, failed func(v any)) {
 
 func (e *ending) wait(ctx context.Context, s *strand.Strand, on strand.Resource) error {
 	e.mu.Lock()
-	if e.over {
+	before := e.told
+	if e.over.Load() {
+		e.told = true
 		e.mu.Unlock()
 		return nil
 	}
-	if err := strand.Err(ctx); err != nil {
+	if ctx.Err() != nil {
 		e.mu.Unlock()
-		return err
+		return strand.Err(ctx)
 	}
 	w := s.NewWait()
+	e.told = true
 	e.add(w)
 	e.mu.Unlock()
 	err := w.Park(ctx, on)
-	if err != nil {
-		e.forget(w)
-		if e.ended() {
-			return nil
-		}
+	if err == nil || !e.forget(w, before) {
+		return nil
 	}
 	return err
 }
 
 func (e *ending) watch(w strand.Wait) (stop func()) {
 	e.mu.Lock()
-	if e.over {
+	if e.over.Load() {
 		e.mu.Unlock()
 		w.Grant()
 		return func() {}
 	}
 	e.add(w)
 	e.mu.Unlock()
-	return func() { e.forget(w) }
+	return func() { e.forget(w, true) }
 }
 
 // add keeps w. The caller holds mu.
 func (e *ending) add(w strand.Wait) {
 	if e.one {
-		e.waits = append(e.waits, w)
+		l := e.links()
+		l.waits = append(l.waits, w)
 		return
 	}
 	e.first, e.one = w, true
 }
 
-func (e *ending) forget(w strand.Wait) {
+// forget takes w out, after which it counts as told only if it was before. It
+// returns false if there has been an end.
+func (e *ending) forget(w strand.Wait, before bool) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.over.Load() {
+		return false
+	}
+	e.told = before
 	if e.one && e.first == w {
 		e.one = false
 	}
-	for i, x := range e.waits {
-		if x == w {
-			e.waits = append(e.waits[:i], e.waits[i+1:]...)
-			return
+	if e.more != nil {
+		if i := slices.Index(e.more.waits, w); i >= 0 {
+			e.more.waits = slices.Delete(e.more.waits, i, i+1)
 		}
 	}
+	return true
 }
 
 // call adds a callback; false if it has ended.
 func (e *ending) call(f *callback) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over {
+	if e.over.Load() {
 		return false
 	}
-	if e.more == nil {
-		e.more = new(links)
-	}
-	e.more.calls = append(e.more.calls, f)
+	l := e.links()
+	l.calls = append(l.calls, f)
 	return true
 }
 
@@ -422,16 +434,14 @@ func (e *ending) uncall(f *callback) {
 func (e *ending) channel() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over {
+	if e.over.Load() {
 		c := make(chan struct{})
 		close(c)
 		return c
 	}
-	if e.more == nil {
-		e.more = new(links)
+	l := e.links()
+	if l.done == nil {
+		l.done = make(chan struct{})
 	}
-	if e.more.done == nil {
-		e.more.done = make(chan struct{})
-	}
-	return e.more.done
+	return l.done
 }

@@ -1,6 +1,7 @@
 package coro
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -9,28 +10,35 @@ import (
 
 // A timer calls a function on the hub's turn.
 type timer struct {
-	at    time.Time
+	at    time.Duration // after timers.epoch; there may be very many timers
 	seq   uint64
 	f     func()      // nil: w is granted
 	w     strand.Wait // of a coroutine that sleeps
-	index int         // in the heap, -1 when it is out
+	index int32       // in the heap, -1 when it is out
 	done  atomic.Bool
 }
 
 // timers is a heap, the earliest first and of equals the first made. It has four
 // children to a node, which makes it shallower.
 type timers struct {
-	heap []*timer
-	seq  uint64
+	heap  []*timer
+	seq   uint64
+	epoch time.Time // when the hub began
+}
+
+// in returns the time that d from now is.
+func (ts *timers) in(d time.Duration) time.Duration {
+	at := time.Since(ts.epoch) + d
+	if at < d { // it is for ever
+		return math.MaxInt64
+	}
+	return at
 }
 
 const arity = 4
 
 func (a *timer) before(b *timer) bool {
-	if c := a.at.Compare(b.at); c != 0 {
-		return c < 0
-	}
-	return a.seq < b.seq
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
 }
 
 func (ts *timers) add(t *timer) {
@@ -40,21 +48,20 @@ func (ts *timers) add(t *timer) {
 	ts.seq++
 	t.seq = ts.seq
 	ts.heap = append(ts.heap, t)
-	t.index = len(ts.heap) - 1
-	ts.up(t.index)
+	ts.up(len(ts.heap) - 1)
 }
 
 // set makes t, which is out, ring in d.
 //
 //go:noinline
 func (ts *timers) set(t *timer, d time.Duration) {
-	t.at = time.Now().Add(d)
+	t.at = ts.in(d)
 	t.done.Store(false)
 	ts.add(t)
 }
 
 func (ts *timers) remove(t *timer) {
-	i, last := t.index, len(ts.heap)-1
+	i, last := int(t.index), len(ts.heap)-1
 	if i < 0 {
 		return
 	}
@@ -66,17 +73,17 @@ func (ts *timers) remove(t *timer) {
 		return
 	}
 	ts.heap[i] = moved
-	moved.index = i
+	moved.index = int32(i)
 	ts.up(i)
-	ts.down(moved.index)
+	ts.down(int(moved.index))
 }
 
 // fire calls what is due. Timers that are made meanwhile wait for the next turn.
 func (ts *timers) fire(now time.Time) {
-	upTo := ts.seq
+	upTo, due := ts.seq, now.Sub(ts.epoch)
 	for len(ts.heap) > 0 {
 		t := ts.heap[0]
-		if t.at.After(now) || t.seq > upTo {
+		if t.at > due || t.seq > upTo {
 			return
 		}
 		ts.remove(t)
@@ -98,11 +105,11 @@ func (ts *timers) up(i int) {
 			break
 		}
 		ts.heap[i] = ts.heap[p]
-		ts.heap[i].index = i
+		ts.heap[i].index = int32(i)
 		i = p
 	}
 	ts.heap[i] = t
-	t.index = i
+	t.index = int32(i)
 }
 
 func (ts *timers) down(i int) {
@@ -122,11 +129,11 @@ func (ts *timers) down(i int) {
 			break
 		}
 		ts.heap[i] = ts.heap[least]
-		ts.heap[i].index = i
+		ts.heap[i].index = int32(i)
 		i = least
 	}
 	ts.heap[i] = t
-	t.index = i
+	t.index = int32(i)
 }
 
 // A ring is a queue of entries that grows.

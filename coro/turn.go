@@ -1,6 +1,7 @@
 package coro
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -27,7 +28,7 @@ func (h *Hub) loop() {
 	for {
 		h.look()
 		if h.ready.n == 0 {
-			if h.live.Load() == 0 && (!h.serving || h.ending.Load()) {
+			if h.live == 0 && (!h.serving || h.ending.Load()) && h.finished() {
 				return
 			}
 			h.sleep()
@@ -41,6 +42,14 @@ func (h *Hub) loop() {
 			h.adapt(h.now.Sub(began))
 		}
 	}
+}
+
+// finished ends the hub for those outside, unless there is something from them.
+func (h *Hub) finished() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over.Store(len(h.inbox) == 0)
+	return h.over.Load()
 }
 
 func (h *Hub) adapt(took time.Duration) {
@@ -127,7 +136,7 @@ func (st *seat) run() {
 	if c := st.c; c != nil {
 		st.s.Begin()
 		if c.begin() {
-			c.err = c.fn(c.own)
+			c.err = c.fn(st.s.Context())
 		}
 	} else {
 		body := st.body
@@ -168,7 +177,7 @@ func (st *seat) depart() {
 	st.next, st.prev = nil, nil
 	h.timers.remove(&st.alarm) // it may have been ended in its sleep
 	unlock()
-	h.live.Add(-1)
+	h.live--
 	f, next := h.trunk.cur, h.pop()
 	switch {
 	case next == nil:
@@ -193,16 +202,23 @@ func (h *Hub) Spawn(s *strand.Strand, body func()) {
 	if st.base {
 		s.EndsOwn()
 	}
-	h.live.Add(1)
 	if h.here() {
 		h.seat(st)
 		return
 	}
-	h.post(entry{do: func() { h.seat(st) }})
+	if h.post(entry{do: func() { h.seat(st) }}) {
+		return
+	}
+	s.End() // it will not begin
+	if c := st.c; c != nil {
+		c.err = fmt.Errorf("%w: %v: Spawn(%q)", ErrHubEnded, h, s.Name())
+		c.end.end(nil)
+	}
 }
 
 // seat queues a new strand, when its time has come.
 func (h *Hub) seat(st *seat) {
+	h.live++
 	st.prev, st.next = h.seats.prev, &h.seats
 	st.prev.next, st.next.prev = st, st
 	if st.delay <= 0 {
@@ -214,7 +230,7 @@ func (h *Hub) seat(st *seat) {
 		h.After(st.delay, begin)
 		return
 	}
-	st.later = &timer{at: time.Now().Add(st.delay), f: begin, index: -1}
+	st.later = &timer{at: h.timers.in(st.delay), f: begin, index: -1}
 	h.timers.add(st.later)
 }
 
@@ -403,7 +419,7 @@ func (h *Hub) sleep() {
 func (h *Hub) next() (d time.Duration, check, ok bool) {
 	switch {
 	case len(h.timers.heap) > 0:
-		return max(0, time.Until(h.timers.heap[0].at)), false, true
+		return max(0, h.timers.heap[0].at-h.timers.in(0)), false, true
 	case h.hopeless():
 		if h.hope == 0 {
 			h.hope = hopeAfter
@@ -451,7 +467,7 @@ func (h *Hub) After(d time.Duration, f func()) (stop func() bool) {
 	if h.outer != nil { // it has a clock of its own
 		return h.own.After(d, func() { h.post(entry{do: f}) })
 	}
-	t := &timer{at: time.Now().Add(d), f: f, index: -1}
+	t := &timer{at: h.timers.in(d), f: f, index: -1}
 	if h.here() {
 		h.timers.add(t)
 		return func() bool { return h.cancelTimer(t) }
