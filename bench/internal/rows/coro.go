@@ -30,9 +30,10 @@ func gevent(name, row string) measure.Impl {
 	})
 }
 
-// coroutines compares what coroutines do: switch, give values, start, hand over.
-func coroutines() []measure.Row {
-	return slices.Concat(switches(), generators(), spawns(), sleeps(), handOvers())
+// coroutines compares what coroutines do: switch, give values, start, hand over, sleep,
+// serve.
+func coroutines(o Options) []measure.Row {
+	return slices.Concat(switches(), generators(), spawns(), sleeps(), handOvers(), sleepers(o), echoOnAHub(o))
 }
 
 // ringOf has so many greenlets switch in turn, n times.

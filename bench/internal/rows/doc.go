@@ -30,7 +30,7 @@ func All(o Options) []measure.Row {
 	for _, group := range [][]measure.Row{
 		fire(), submitters(), scaling(), results(), batches(), groups(), mapping(), memory(o), threads(),
 		uncontended(), contended(), waits(), sharedLocks(o), semaphores(), queues(), commands(o), startup(o), managers(o),
-		coroutines(), serving(o),
+		coroutines(o), serving(o),
 		processes(o), guests(), payloads(o), starting(o), sharing(o), clusters(o),
 	} {
 		all = append(all, group...)

@@ -82,6 +82,8 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 	model, work, _ := strings.Cut(side, "-")
 	once := work == "once"
 	switch model {
+	case "hub":
+		return hubServe(ctx, w)
 	case "exec":
 		return bareServe(w, func(c *net.TCPConn) error { return execOn(c) })
 	case "answer":

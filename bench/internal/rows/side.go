@@ -18,6 +18,9 @@ var sides = map[string]func(ctx context.Context, w io.Writer, arg string) error{
 	"asynq-worker":   asynqChild,
 	"cluster-worker": clusterChild,
 	"cluster-hand":   handWorker,
+
+	"sleepers-coro":       sleepersChild(asleepOnAHub),
+	"sleepers-goroutines": sleepersChild(asleepInGo),
 }
 
 func farSide(side string) func(context.Context, io.Writer, string) error {
