@@ -15,6 +15,7 @@ const (
 	small     = 50 * time.Microsecond // of work is sent ahead, at most
 	crossing  = 750 * time.Nanosecond // a job takes its worker besides the function's time
 	slow      = 2 * time.Millisecond  // after which what was sent ahead is taken back
+	again     = 1 * time.Millisecond  // after which a full ring is tried once more
 	maxAhead  = slots
 	smoothing = 16 // the typical job is that of the last so many, about
 )
@@ -127,8 +128,11 @@ func (w *worker) give(it *item) bool {
 	room, err := w.jobs.Reserve(f.size())
 	if room == nil {
 		it.seq = 0
-		if err != nil {
+		switch {
+		case err != nil:
 			w.spoilt(err)
+		case w.held == 0:
+			p.giveLater()
 		}
 		return false
 	}
@@ -170,6 +174,21 @@ func (w *worker) give(it *item) bool {
 		p.checkLater()
 	}
 	return true
+}
+
+// giveLater tries again to give jobs to workers that have none: the ring of one of them is
+// full of what was taken back, which it has only to pass over, and it says nothing when it
+// has.
+func (p *Pool) giveLater() {
+	if p.giving {
+		return
+	}
+	p.giving = true
+	time.AfterFunc(again, func() {
+		p.mu.Lock()
+		p.giving = false
+		p.unlock()
+	})
 }
 
 // wake wakes the worker's process if it sleeps and was sent something.

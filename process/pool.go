@@ -100,6 +100,7 @@ type Pool struct {
 	depth    int         // how many jobs a worker may have
 	typical  time.Duration
 	checking bool // the timer that takes back what was sent ahead is pending
+	giving   bool // likewise, the one that tries full rings
 	watches  map[context.Context]*watch
 	closing  bool
 	broken   error

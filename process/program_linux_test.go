@@ -34,6 +34,8 @@ var programs = map[string]func(){
 	"no init":   withoutInit,
 	"many":      func() { process.Main(interruptedTwice) },
 	"late":      func() { process.Main(late) },
+	"full ring": func() { process.Main(fullRing) },
+	"deprived":  func() { process.Main(deprived) },
 
 	"no descriptors": func() { process.Main(withoutDescriptors) },
 }
@@ -190,13 +192,21 @@ func TestTheParentIsKilled(t *testing.T) {
 			t.Logf("Shmem went from %d to %d MiB", before>>20, got>>20) // others may have ended
 		}
 		sigkill(r.Process.Pid)
-		began := time.Now()
-		until(t, "nothing of the family is left", func() bool { return !slices.ContainsFunc(pids, alive) })
-		t.Logf("all are gone after %v", time.Since(began))
+		gone(t, pids...)
 		until(t, "the memory is free", func() bool { return shmem(t) < before+largeBytes/2 })
 		if now := inDevShm(); now > named {
 			t.Errorf("/dev/shm has %d files more", now-named)
 		}
+	}
+}
+
+// gone waits until processes are, which is not to take them 2 s.
+func gone(t *testing.T, pids ...int) {
+	t.Helper()
+	began := time.Now()
+	until(t, "the processes are gone", func() bool { return !slices.ContainsFunc(pids, alive) })
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("they were gone after %v", took)
 	}
 }
 

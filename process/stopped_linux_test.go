@@ -211,3 +211,32 @@ func TestAStoppedProcess(t *testing.T) {
 		t.Errorf("afterwards: code %d, stopped %v, alive %v, failed %v", p.ExitCode(), p.Stopped(), p.Alive(), p.Failed())
 	}
 }
+
+// A worker whose ring is full of jobs that were taken back from it gets others when it has
+// passed over them, although it says nothing about them.
+func TestTheRingIsFullOfWhatWasTakenBack(t *testing.T) {
+	ctx := adopt(t)
+	p := open(t, &process.Pool{Name: "taken" + pidText(), Workers: 1})
+	for range times(5, 100) {
+		for i := range 200 { // now the pool knows that its jobs are quick
+			if n, err := echo.Call(ctx, p, i); n != i || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		worker := workersOf(p.Name)[0]
+		stop(t, worker)
+		var all []*tristrand.Future[block]
+		for n := range 8 {
+			all = append(all, copied.Submit(ctx, p, block{N: n, Data: make([]byte, 15<<10)}))
+		}
+		until(t, "all are taken back", func() bool { return p.Stats().Busy == 0 })
+		if err := syscall.Kill(worker, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		for n, f := range all {
+			if b, err := f.Result(ctx); b.N != n || err != nil {
+				t.Fatal(n, b.N, err)
+			}
+		}
+	}
+}
