@@ -272,7 +272,9 @@ func (b *Barrier) Abort(ctx context.Context) error {
 		return err
 	}
 	c := barrierAt(b.a, b.unit)
-	c.guard.lock(b.a)
+	if err := c.guard.lockAnyway(ctx, b.a); err != nil {
+		return fmt.Errorf("%v: %w", b, err)
+	}
 	defer c.unlock(b.a, b.unit)
 	c.breakAll(b.a, b.unit)
 	return nil
@@ -285,7 +287,9 @@ func (b *Barrier) Reset(ctx context.Context) error {
 		return err
 	}
 	c := barrierAt(b.a, b.unit)
-	c.guard.lock(b.a)
+	if err := c.guard.lockAnyway(ctx, b.a); err != nil {
+		return fmt.Errorf("%v: %w", b, err)
+	}
 	defer c.unlock(b.a, b.unit)
 	c.empty(b.a, b.unit)
 	c.broken.Store(false)

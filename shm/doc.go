@@ -23,8 +23,11 @@
 // was and where it took the lock, until someone calls Recover. What a dead process
 // held of a semaphore is given back; what it did to a queue or a value is done or
 // not, never half; a dead party of a barrier breaks it; a
-// notification that it took along goes to the next. A process that is stopped is
-// not dead.
+// notification that it took along goes to the next.
+//
+// A process that is stopped is not dead: what it holds stays held. Stopped within an
+// operation it keeps others from that object for as long as their ctx lasts; what
+// does not wait (TryPut, Release, Abort) says tristrand.ErrBusy after a second.
 //
 // # Deadlock
 //

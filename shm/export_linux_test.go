@@ -1,9 +1,11 @@
 package shm
 
+import "context"
+
 // DieInPut stops in the middle of a Put, with the queue's guard held, the item
 // written and the state half written.
 func (q *Queue[T]) DieInPut(item []byte, held func()) error {
-	if err := q.lock(); err != nil {
+	if err := q.lock(context.Background()); err != nil {
 		return err
 	}
 	st := q.items()
@@ -22,7 +24,7 @@ func (q *Queue[T]) DieInPut(item []byte, held func()) error {
 
 // DieInTake stops in the middle of a Get, just before the item is gone.
 func (q *Queue[T]) DieInTake(held func()) error {
-	if err := q.lock(); err != nil {
+	if err := q.lock(context.Background()); err != nil {
 		return err
 	}
 	st := q.items()
@@ -40,7 +42,7 @@ func (q *Queue[T]) DieInTake(held func()) error {
 
 // DieInStore stops in the middle of a Store, with half of the bytes written.
 func (r *Value[T]) DieInStore(held func()) error {
-	if err := r.lock(); err != nil {
+	if err := r.lock(context.Background()); err != nil {
 		return err
 	}
 	next := r.side(r.cell.version.Load() + 1)
@@ -58,4 +60,20 @@ func NewSmallQueue[T any](ring int) (*Queue[T], error) {
 		return nil, err
 	}
 	return &Queue[T]{l}, nil
+}
+
+// Hold holds the guard of a queue until over returns.
+func (q *Queue[T]) Hold(over func()) {
+	g, a := &q.cell.guard, q.obj.a
+	g.lock(a)
+	over()
+	g.unlock(a)
+}
+
+// Hold holds the guard of a value until over returns.
+func (r *Value[T]) Hold(over func()) {
+	g, a := &r.cell.guard, r.obj.a
+	g.lock(a)
+	over()
+	g.unlock(a)
 }

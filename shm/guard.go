@@ -2,11 +2,14 @@ package shm
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
+	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/futex"
 	"github.com/tristrand/tristrand/strand"
 )
@@ -22,6 +25,7 @@ const (
 	guardNap    = 5 * time.Millisecond // a wake that was lost costs no more
 	guardSpins  = 100
 	guardChecks = 10 // naps between two looks at whether the holder lives
+	guardMoment = time.Second
 )
 
 // lock waits until this process has the guard. It waits for as long as the holder
@@ -38,6 +42,52 @@ func (g *guard) lockUnder(ctx context.Context, a *arena) error {
 		return nil
 	}
 	return g.lockSlow(ctx, a)
+}
+
+// lockAnyway is lock for what has to be done although ctx may have ended, or is not
+// waited for: it gives up when ctx has ended and another moment has passed. The error
+// says that a process has been stopped.
+func (g *guard) lockAnyway(ctx context.Context, a *arena) error {
+	if g.lockUnder(ctx, a) == nil {
+		return nil
+	}
+	moment, cancel := context.WithTimeout(context.Background(), guardMoment)
+	defer cancel()
+	if g.lockUnder(moment, a) == nil {
+		return nil
+	}
+	pid := 0
+	if p := g.word.Load()&^guardWanted - 1; p < maxProcs {
+		pid = procPID(a.mem.procs[p].word.Load())
+	}
+	return fmt.Errorf("%w: process %d is in the middle of an operation, and seems to have been stopped", tristrand.ErrBusy, pid)
+}
+
+// over returns a ctx that has ended, for what is not waited for.
+var over = sync.OnceValue(func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+})
+
+// lockHeld locks g for an operation that also has mu, which keeps Close away; hold
+// locks mu, or says that the object is closed. Nobody waits for g with mu, which
+// others wait for without regard for their ctx.
+func (g *guard) lockHeld(ctx context.Context, a *arena, unit uint32, mu *sync.Mutex, hold func() error, lock func(*guard, context.Context, *arena) error) error {
+	if g.tryLock(a) {
+		return nil
+	}
+	a.hold(unit)
+	defer a.drop(unit)
+	mu.Unlock()
+	if err := lock(g, ctx, a); err != nil {
+		return err
+	}
+	if err := hold(); err != nil {
+		g.unlock(a)
+		return err
+	}
+	return nil
 }
 
 // tryLock takes the guard if nobody has it.

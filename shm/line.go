@@ -111,12 +111,17 @@ func (q *line) hold() error {
 }
 
 // lock begins a change, or a look, that nobody else sees half.
-func (q *line) lock() error {
+func (q *line) lock(ctx context.Context) error { return q.lockBy(ctx, (*guard).lockUnder) }
+
+// lockAnyway is lock for what has to be done although ctx may have ended, or is not
+// waited for.
+func (q *line) lockAnyway(ctx context.Context) error { return q.lockBy(ctx, (*guard).lockAnyway) }
+
+func (q *line) lockBy(ctx context.Context, lock func(*guard, context.Context, *arena) error) error {
 	if err := q.hold(); err != nil {
 		return err
 	}
-	q.cell.guard.lock(q.obj.a)
-	return nil
+	return q.cell.guard.lockHeld(ctx, q.obj.a, q.obj.unit, &q.mu, q.hold, lock)
 }
 
 func (q *line) unlock() {
@@ -171,12 +176,12 @@ func (q *line) get(buf []byte) (item []byte, err error) {
 	return item, err
 }
 
-// tryPut puts an item in, or returns errNoRoom.
-func (q *line) tryPut(item []byte) error {
+// tryPut puts an item in, or returns errNoRoom. lock is one of those above.
+func (q *line) tryPut(ctx context.Context, lock func(context.Context) error, item []byte) error {
 	if err := segment.Room(len(item)); err != nil {
 		return fmt.Errorf("shm: an item of %d bytes: %w", len(item), err)
 	}
-	if err := q.lock(); err != nil {
+	if err := lock(ctx); err != nil {
 		return err
 	}
 	_, err := q.put(item)
@@ -192,8 +197,8 @@ func (q *line) tryPut(item []byte) error {
 }
 
 // tryGet appends the first item to buf, or returns errNothing.
-func (q *line) tryGet(buf []byte) ([]byte, error) {
-	if err := q.lock(); err != nil {
+func (q *line) tryGet(ctx context.Context, lock func(context.Context) error, buf []byte) ([]byte, error) {
+	if err := lock(ctx); err != nil {
 		return nil, err
 	}
 	item, err := q.get(buf)
@@ -268,7 +273,7 @@ func (q *line) wait(ctx context.Context, on strand.Resource, s *strand.Strand, l
 	}
 	defer t.done()
 	for again := false; ; again = true {
-		if err := q.lock(); err != nil {
+		if err := q.lock(ctx); err != nil {
 			return err
 		}
 		if err := try(); !errors.Is(err, errNothing) && !errors.Is(err, errNoRoom) {
@@ -293,7 +298,7 @@ func (q *line) wait(ctx context.Context, on strand.Resource, s *strand.Strand, l
 
 // last tries once more for a wait that was ended by err and by a wake.
 func (q *line) last(try func() error, err error) error {
-	if lockErr := q.lock(); lockErr != nil {
+	if lockErr := q.lockAnyway(over()); lockErr != nil {
 		return err
 	}
 	defer q.unlock()
@@ -317,7 +322,7 @@ func (q *line) wake(lane uint64, n int, as phase) {
 		return
 	}
 	// Nobody was there. Who comes now sets it again.
-	if q.lock() == nil {
+	if q.lockAnyway(over()) == nil {
 		if q.obj.a.count(q.obj.unit, lane) == 0 {
 			q.cell.want[lane].Store(0)
 		}
@@ -325,8 +330,8 @@ func (q *line) wake(lane uint64, n int, as phase) {
 	}
 }
 
-func (q *line) taskDone() error {
-	if err := q.lock(); err != nil {
+func (q *line) taskDone(ctx context.Context) error {
+	if err := q.lockAnyway(ctx); err != nil {
 		return err
 	}
 	s, err := q.items().now()
@@ -354,8 +359,8 @@ func (q *line) join(ctx context.Context, on strand.Resource, s *strand.Strand) e
 	})
 }
 
-func (q *line) shutdown(discard bool) error {
-	if err := q.lock(); err != nil {
+func (q *line) shutdown(ctx context.Context, discard bool) error {
+	if err := q.lockAnyway(ctx); err != nil {
 		return err
 	}
 	st := q.items()
@@ -382,7 +387,7 @@ func (q *line) shutdown(discard bool) error {
 }
 
 func (q *line) state() (tristrand.QueueState, error) {
-	if err := q.lock(); err != nil {
+	if err := q.lockAnyway(over()); err != nil {
 		return tristrand.QueueState{}, err
 	}
 	defer q.unlock()

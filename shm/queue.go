@@ -66,7 +66,7 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 		return strand.Err(ctx)
 	}
 	return encoded(&v, func(item []byte) error {
-		err := q.tryPut(item)
+		err := q.tryPut(ctx, q.lock, item)
 		if !errors.Is(err, errNoRoom) {
 			return err
 		}
@@ -78,7 +78,7 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 func (q *Queue[T]) TryPut(ctx context.Context, v T) error {
 	strand.Enter(ctx, strand.Op{Verb: "tryput", On: q, Write: true})
 	return encoded(&v, func(item []byte) error {
-		err := q.tryPut(item)
+		err := q.tryPut(over(), q.lockAnyway, item)
 		if errors.Is(err, errNoRoom) {
 			return fmt.Errorf("%w: %v", tristrand.ErrFull, q)
 		}
@@ -95,7 +95,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 		return none, strand.Err(ctx)
 	}
 	return decoded[T](func(buf []byte) ([]byte, error) {
-		item, err := q.tryGet(buf)
+		item, err := q.tryGet(ctx, q.lock, buf)
 		if !errors.Is(err, errNothing) {
 			return item, err
 		}
@@ -107,7 +107,7 @@ func (q *Queue[T]) Get(ctx context.Context) (T, error) {
 func (q *Queue[T]) TryGet(ctx context.Context) (T, error) {
 	strand.Enter(ctx, strand.Op{Verb: "tryget", On: q, Write: true})
 	return decoded[T](func(buf []byte) ([]byte, error) {
-		item, err := q.tryGet(buf)
+		item, err := q.tryGet(over(), q.lockAnyway, buf)
 		if errors.Is(err, errNothing) {
 			return nil, fmt.Errorf("%w: %v", tristrand.ErrEmpty, q)
 		}
@@ -135,7 +135,7 @@ func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
 // it has been called as often as items were put.
 func (q *Queue[T]) TaskDone(ctx context.Context) error {
 	strand.Enter(ctx, strand.Op{Verb: "taskdone", On: q, Write: true})
-	return q.taskDone()
+	return q.taskDone(ctx)
 }
 
 // Join waits until the work on every item that was put is done.
@@ -151,7 +151,7 @@ func (q *Queue[T]) Join(ctx context.Context) error {
 // the items, which count as done. Again is harmless; Discard may follow Drain.
 func (q *Queue[T]) Shutdown(ctx context.Context, how tristrand.Shutdown) error {
 	strand.Enter(ctx, strand.Op{Verb: "shutdown", On: q, Write: true})
-	return q.shutdown(how == tristrand.Discard)
+	return q.shutdown(ctx, how == tristrand.Discard)
 }
 
 // State returns what the queue looks like. It does not wait.

@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -108,12 +109,11 @@ func (r *register) registerName() string {
 	return r.obj.name("value")
 }
 
-func (r *register) lock() error {
+func (r *register) lock(ctx context.Context) error {
 	if err := r.hold(); err != nil {
 		return err
 	}
-	r.cell.guard.lock(r.obj.a)
-	return nil
+	return r.cell.guard.lockHeld(ctx, r.obj.a, r.obj.unit, &r.mu, r.hold, (*guard).lockUnder)
 }
 
 func (r *register) unlock() {
@@ -122,8 +122,8 @@ func (r *register) unlock() {
 }
 
 // load appends the value to buf.
-func (r *register) load(buf []byte) ([]byte, uint64, error) {
-	if err := r.lock(); err != nil {
+func (r *register) load(ctx context.Context, buf []byte) ([]byte, uint64, error) {
+	if err := r.lock(ctx); err != nil {
 		return nil, 0, err
 	}
 	defer r.unlock()
@@ -144,8 +144,8 @@ func (r *register) side(version uint64) []byte {
 }
 
 // store makes item the value.
-func (r *register) store(item []byte) error {
-	if err := r.lock(); err != nil {
+func (r *register) store(ctx context.Context, item []byte) error {
+	if err := r.lock(ctx); err != nil {
 		return err
 	}
 	defer r.unlock()
@@ -153,8 +153,8 @@ func (r *register) store(item []byte) error {
 }
 
 // replace is store that returns errChanged if the value is not that of version.
-func (r *register) replace(item []byte, version uint64) error {
-	if err := r.lock(); err != nil {
+func (r *register) replace(ctx context.Context, item []byte, version uint64) error {
+	if err := r.lock(ctx); err != nil {
 		return err
 	}
 	defer r.unlock()

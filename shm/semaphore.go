@@ -129,11 +129,9 @@ func (c *semaphoreCell) unlock(a *arena, unit uint32) {
 	}
 }
 
-// try takes one if that is possible without overtaking.
-func (c *semaphoreCell) try(ctx context.Context, a *arena, unit uint32) error {
-	if err := c.guard.lockUnder(ctx, a); err != nil {
-		return err
-	}
+// take takes one if that is possible without overtaking. It is called with the
+// guard, and opens it.
+func (c *semaphoreCell) take(a *arena, unit uint32) error {
 	defer c.unlock(a, unit)
 	held, passing, waits := c.out(a, unit)
 	if c.total.Load()-held-passing-waits <= 0 {
@@ -155,7 +153,10 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 		return err
 	}
 	a, c := m.a, semaphoreAt(m.a, m.unit)
-	if err := c.try(ctx, a, m.unit); !errors.Is(err, tristrand.ErrBusy) {
+	if err := c.guard.lockUnder(ctx, a); err != nil {
+		return err
+	}
+	if err := c.take(a, m.unit); !errors.Is(err, tristrand.ErrBusy) {
 		return err
 	}
 	t, err := a.waiter(ctx, s, m.unit)
@@ -209,7 +210,11 @@ func (m *Semaphore) TryAcquire(ctx context.Context) error {
 	if err := m.usable("semaphore"); err != nil {
 		return err
 	}
-	err := semaphoreAt(m.a, m.unit).try(context.WithoutCancel(ctx), m.a, m.unit)
+	c := semaphoreAt(m.a, m.unit)
+	err := c.guard.lockAnyway(over(), m.a)
+	if err == nil {
+		err = c.take(m.a, m.unit)
+	}
 	if err != nil {
 		m.a.watch() // one that a dead process holds is there for the next who tries
 	}
@@ -228,7 +233,9 @@ func (m *Semaphore) Release(ctx context.Context, n int) error {
 	strand.Enter(ctx, strand.Op{Verb: "release", On: m, Write: true})
 	a, c := m.a, semaphoreAt(m.a, m.unit)
 	a.shadow.release(m.unit)
-	c.guard.lock(a)
+	if err := c.guard.lockAnyway(ctx, a); err != nil {
+		return fmt.Errorf("%v: nothing was released: %w", m, err)
+	}
 	defer c.unlock(a, m.unit)
 	held, passing, _ := c.out(a, m.unit)
 	if out := held + passing; c.bound > 0 && int64(n) > out {

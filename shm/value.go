@@ -34,7 +34,8 @@ func NewValue[T any](name string, v T) (*Value[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := encoded(&v, r.store); err != nil {
+	store := func(item []byte) error { return r.store(context.Background(), item) }
+	if err := encoded(&v, store); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return &Value[T]{r}, nil
@@ -70,7 +71,7 @@ func (r *Value[T]) get(ctx context.Context) (v T, version uint64, err error) {
 		return v, 0, strand.Err(ctx)
 	}
 	v, err = decoded[T](func(buf []byte) (item []byte, err error) {
-		item, version, err = r.load(buf)
+		item, version, err = r.load(ctx, buf)
 		return item, err
 	})
 	return v, version, err
@@ -82,7 +83,7 @@ func (r *Value[T]) Store(ctx context.Context, v T) error {
 	if ctx.Err() != nil {
 		return strand.Err(ctx)
 	}
-	return encoded(&v, r.store)
+	return encoded(&v, func(item []byte) error { return r.store(ctx, item) })
 }
 
 // Update makes the value what f makes of it, and returns that. No lock is held
@@ -99,7 +100,7 @@ func (r *Value[T]) Update(ctx context.Context, f func(T) (T, error)) (T, error) 
 		if err != nil {
 			return old, err
 		}
-		err = encoded(&v, func(item []byte) error { return r.replace(item, version) })
+		err = encoded(&v, func(item []byte) error { return r.replace(ctx, item, version) })
 		if !errors.Is(err, errChanged) {
 			return v, err
 		}
