@@ -26,6 +26,33 @@ type conn struct {
 	at  net.Addr // of the listener
 	r   *mpwire.Reader
 	pid int // of the peer, 0 if it is not known
+
+	seat *seat // nil: a goroutine waits for what comes
+}
+
+// sit has the server's loop wait for what comes, if it can. Afterwards net and raw
+// are the seat, whose turn the caller has.
+func (c *conn) sit() bool {
+	if c.net != c.raw { // TLS has state of its own
+		return false
+	}
+	l := c.s.sessions()
+	if l == nil {
+		return false
+	}
+	st, err := newSeat(l, c.raw, c.r, c.s.WriteTimeout)
+	if err != nil {
+		return false // what is wrong with it is seen by who reads
+	}
+	c.seat = st
+	c.s.exchange(c.raw, st)
+	return true
+}
+
+// rise closes the seat.
+func (c *conn) rise() {
+	c.s.exchange(c.seat, c.raw)
+	c.seat.end()
 }
 
 // run does the handshake and the first request, and what comes of it. An error
@@ -143,26 +170,54 @@ const largeBuffer = 64 << 10
 
 // reply sends an answer. An error says that the connection is over.
 func (c *conn) reply(kind string, v any) error {
-	b, ok := buffers.Get().(*[]byte)
-	if !ok {
-		b = new([]byte)
+	b := newBuffer()
+	defer buffers.Put(b)
+	frame, err := c.frame(b, kind, v)
+	if err != nil {
+		return err
 	}
+	return c.write(frame)
+}
+
+// answer is reply for who must not wait: rest does what is left.
+func (st *seat) answer(c *conn, kind string, v any) (rest func() error, err error) {
+	b := newBuffer()
+	defer buffers.Put(b)
+	frame, err := c.frame(b, kind, v)
+	if err != nil {
+		return nil, err
+	}
+	return st.send(frame)
+}
+
+func newBuffer() *[]byte {
+	if b, ok := buffers.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// frame is the frame of an answer, perhaps in b.
+func (c *conn) frame(b *[]byte, kind string, v any) ([]byte, error) {
 	frame, err := pickle.MarshalMost(mpwire.Begin((*b)[:0]), pickle.Tuple{kind, v}, c.s.MaxMessageBytes)
 	if err != nil {
 		text := pickle.Tuple{unserializable, failure(err)}
 		if frame, err = pickle.Marshal(mpwire.Begin((*b)[:0]), text); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if cap(frame) <= largeBuffer {
 		*b = frame
 	}
-	defer buffers.Put(b)
-	return c.write(mpwire.End(frame, 0))
+	return mpwire.End(frame, 0), nil
 }
 
 // write writes to the connection, for as long as the peer may take.
 func (c *conn) write(frame []byte) error {
+	if c.seat != nil {
+		_, err := c.seat.Write(frame)
+		return err
+	}
 	if d := c.s.WriteTimeout; d > 0 && len(frame) > surelyFits {
 		if err := c.net.SetWriteDeadline(time.Now().Add(d)); err != nil {
 			return err

@@ -97,6 +97,23 @@ func (w *linkWriter) flush() error {
 	return w.err
 }
 
+// some writes as much as try takes without waiting, and reports whether that was
+// all. It leaves it to who is writing.
+func (w *linkWriter) some(try func([]byte) (int, error)) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buf) == 0 || w.busy || w.err != nil {
+		return true, w.err
+	}
+	n, err := try(w.buf)
+	w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+	if cap(w.buf) > flushBytes && len(w.buf) == 0 {
+		w.buf = nil
+	}
+	w.err = err
+	return len(w.buf) == 0, err
+}
+
 func (w *linkWriter) large() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,10 +138,18 @@ func (c *conn) link(ctx context.Context, rq request) error {
 	if err := c.reply(returned, pickle.Tuple{int64(linkVersion), addressOf(c.at)}); err != nil {
 		return loud(err)
 	}
+	sits := c.sit()
+	if sits {
+		defer c.rise() // the last thing: calls that wait write, too
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer lk.end()
 	defer cancel(errGone)
 	lk.ctx = ctx
+	if sits {
+		c.seat.one, c.seat.flush = lk.turn, lk.push
+		return loud(c.seat.attend())
+	}
 	for {
 		data, err := c.r.Next()
 		if err != nil {
@@ -139,6 +164,26 @@ func (c *conn) link(ctx context.Context, rq request) error {
 			}
 		}
 	}
+}
+
+// turn does one message on the server's loop.
+func (lk *link) turn(data []byte) (rest func() error, err error) {
+	if err := lk.one(data); err != nil {
+		return nil, err
+	}
+	if lk.out.large() {
+		return lk.push()
+	}
+	return nil, nil
+}
+
+// push writes what there is room for; rest writes the rest.
+func (lk *link) push() (rest func() error, err error) {
+	all, err := lk.out.some(func(b []byte) (int, error) { return lk.seat.try(b) })
+	if all || err != nil {
+		return nil, err
+	}
+	return lk.out.flush, nil
 }
 
 // end gives up everything that the link had. Its ctx has ended.

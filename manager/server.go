@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -90,8 +91,10 @@ type Server struct {
 	mu        sync.Mutex // guards the rest
 	closed    bool
 	listeners map[net.Listener]bool
-	conns     map[net.Conn]bool
+	conns     map[io.Closer]bool
 	pending   []net.Conn // the oldest first
+	loop      *loop      // nil: not yet, or noLoop
+	noLoop    bool
 	wg        sync.WaitGroup
 }
 
@@ -136,7 +139,7 @@ func (s *Server) prepare() error {
 	}
 	s.table = host.NewTable(s.MaxObjects)
 	s.peers.drop, s.peers.quit = s.table.Decref, make(chan struct{})
-	s.listeners, s.conns = map[net.Listener]bool{}, map[net.Conn]bool{}
+	s.listeners, s.conns = map[net.Listener]bool{}, map[io.Closer]bool{}
 	return s.register()
 }
 
@@ -180,7 +183,39 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	cancel()
 	s.wg.Wait()
 	s.peers.wg.Wait()
+	s.mu.Lock()
+	lp := s.loop
+	s.mu.Unlock()
+	if lp != nil {
+		lp.close()
+	}
 	return err
+}
+
+// sessions returns the loop that waits for sessions, nil if they have to do so
+// themselves.
+func (s *Server) sessions() *loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loop == nil && !s.noLoop {
+		l, err := newLoop()
+		if err != nil {
+			tristrand.Report(context.Background(), fmt.Errorf("manager: sessions wait for themselves: %w", err))
+		}
+		s.loop, s.noLoop = l, l == nil
+	}
+	return s.loop
+}
+
+// exchange notes that a connection is another now.
+func (s *Server) exchange(from, to io.Closer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, from)
+	s.conns[to] = true
+	if s.closed {
+		_ = to.Close() // its goroutine sees it
+	}
 }
 
 // accept accepts connections until the listener is closed.

@@ -28,6 +28,11 @@ func (c *conn) session(ctx context.Context, name string) error {
 	defer end()
 	ss := &session{conn: c, ctx: ctx, owner: &host.Owner{Name: name, PID: c.pid}}
 	defer c.s.locks.End(ss.owner)
+	if c.sit() {
+		defer c.rise()
+		c.seat.one = ss.turn
+		return loud(c.seat.attend())
+	}
 	for {
 		data, err := c.r.Next()
 		if err != nil {
@@ -36,18 +41,43 @@ func (c *conn) session(ctx context.Context, name string) error {
 		if len(data) == 0 {
 			return nil // as Python's unpickler has it
 		}
-		if err := ss.one(data); err != nil {
+		rq, err := ss.decode(data)
+		if err != nil {
+			err = ss.reply(traceback, failure(err))
+		} else {
+			err = ss.perform(rq)
+		}
+		if err != nil {
 			return loud(err)
 		}
 	}
 }
 
-// one does one request. An error says that the session is over.
-func (ss *session) one(data []byte) error {
+// turn does one request on the server's loop, or as much of it as takes no time.
+func (ss *session) turn(data []byte) (rest func() error, err error) {
+	if len(data) == 0 {
+		return nil, io.EOF // as Python's unpickler has it
+	}
 	rq, err := ss.decode(data)
 	if err != nil {
-		return ss.reply(traceback, failure(err))
+		return ss.seat.answer(ss.conn, traceback, failure(err))
 	}
+	if host.TakesLong(rq.name) {
+		return func() error { return ss.perform(rq) }, nil
+	}
+	kind, v, err := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: mayNotWait}, ss.at)
+	if err != nil && errors.Is(err, host.ErrWouldWait) {
+		return func() error { return ss.perform(rq) }, nil
+	}
+	if kind == newProxy {
+		ss.count(v)
+	}
+	return ss.seat.answer(ss.conn, kind, v)
+}
+
+// perform does one request, however long it takes. An error says that the session
+// is over.
+func (ss *session) perform(rq request) error {
 	kind, v, _ := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: ss.wait}, ss.at)
 	if ss.watch != nil {
 		gone := ss.watch.end()
@@ -181,7 +211,11 @@ func (ss *session) wait() (ctx, gone context.Context, err error) {
 		w := &watch{ss: ss, done: make(chan struct{})}
 		w.ctx, w.cancel = context.WithCancelCause(ss.ctx)
 		ss.watch = w
-		go w.look()
+		if ss.seat != nil {
+			ss.seat.waits(w.cancel)
+		} else {
+			go w.look()
+		}
 	}
 	return ss.watch.ctx, ss.watch.ctx, nil
 }
@@ -204,6 +238,10 @@ func (w *watch) look() {
 
 // end ends the watch and reports whether the client is gone.
 func (w *watch) end() bool {
+	if st := w.ss.seat; st != nil {
+		defer w.cancel(nil)
+		return st.waits(nil) || w.ctx.Err() != nil
+	}
 	_ = w.ss.net.SetReadDeadline(past) // a closed connection ends the read, too
 	<-w.done
 	_ = w.ss.net.SetReadDeadline(time.Time{})

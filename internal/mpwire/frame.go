@@ -71,6 +71,21 @@ func (r *Reader) HasFrame() bool {
 	return n >= 0 && len(b)-shortHead >= int(n) || n < -1
 }
 
+// Large reports whether the next frame has begun and does not fit the buffer:
+// Next reads it into memory of its own then.
+func (r *Reader) Large() bool {
+	b := r.buf[r.lo:r.hi]
+	if len(b) < shortHead {
+		return false
+	}
+	n := int32(binary.BigEndian.Uint32(b))
+	return n == -1 || int(n) > len(r.buf)-shortHead
+}
+
+// From has what follows read from another connection, which goes on where the
+// first was left.
+func (r *Reader) From(c io.Reader) { r.r = c }
+
 // Next returns the next frame. It is good until the next call. The error is
 // io.EOF at a clean end, io.ErrUnexpectedEOF within a frame, a *LengthError
 // for a length that is refused.

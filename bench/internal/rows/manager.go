@@ -225,8 +225,11 @@ func (h *hostedBy) cpu(o Options) measure.Impl {
 // figure they work for a while, and it says what comes of how often each did.
 func (h *hostedBy) golang(o Options, clients int, work string, figure func(served []int) float64) measure.Impl {
 	impl := measure.Impl{Name: h.name}
-	if figure != nil {
+	switch {
+	case figure != nil:
 		impl.N = 1
+	case clients > 1: // so that each has a share
+		impl.N = 20 * clients
 	}
 	impl.Open = func(ctx context.Context) (measure.Trial, error) {
 		m, err := h.open(ctx, o, false)
