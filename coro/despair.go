@@ -26,7 +26,7 @@ const (
 // ready: no timer, no conn, no function given to Await.
 func (h *Hub) hopeless() bool {
 	return h.live > 0 && h.ready.n == 0 && len(h.timers.heap) == 0 && h.waits.Load() == 0 &&
-		(h.net == nil || h.net.users.Load() == 0) && !h.serving && h.outer == nil && !h.hopeful
+		(h.net == nil || h.net.users.Load() == 0) && !h.serving && h.outer == nil && !h.hopeful && h.DeadlockAfter >= 0
 }
 
 // despair makes the waits of all coroutines fail, if it is certain that they last
@@ -100,7 +100,7 @@ func joinFirst(first, then error) error {
 	return errors.Join(first, then)
 }
 
-// foreign reports whether anything outside the hub might some day end one of the
+// foreign reports whether anything that is not the hub's own might some day end one of the
 // waits: another strand or goroutine that runs, sleeps, or waits for something
 // that the library does not know. A goroutine that waits in the library, with no
 // deadline, can do nothing before another has done something. A timer that the
@@ -108,10 +108,13 @@ func joinFirst(first, then error) error {
 // the first look is for.
 func (h *Hub) foreign() bool {
 	for s := range strand.All() {
+		on := s.Waiting()
 		if st, ok := s.Turn().(*seat); ok && st.h == h || s == h.own {
+			if on != nil && s.Bounded() {
+				return true // by a context of package context: the hub has no timer of it
+			}
 			continue
 		}
-		on := s.Waiting()
 		if on == nil && (s.Kind() == strand.Coroutine || s.Scheduler() != nil) {
 			return true // ready to run, somewhere
 		}

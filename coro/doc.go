@@ -27,10 +27,20 @@
 // # Lifetime
 //
 // Run returns when every coroutine of its hub has ended. The ctx of a coroutine
-// ends with its function. When everything in a hub waits for ever, and nothing
-// outside is left that could change it, the waits fail with a
-// *tristrand.DeadlockError that lists them; this is looked at once a second has
-// passed in which nothing happened.
+// ends with its function.
+//
+// # Deadlocks
+//
+// A wait for a lock or a coroutine that waits itself, round to the first, fails at
+// once, with a *tristrand.DeadlockError. So do, once nothing has happened for
+// Hub.DeadlockAfter, all the waits of a hub in which everything waits, for a queue
+// or an event too, if nothing is known that could change it. Known are: timers,
+// conns and Await of the hub; a hub whose ctx has a deadline; every other hub; every
+// strand and every goroutine of the process, unless it waits in this library without
+// a deadline. Not known is what has no goroutine yet: a function given to
+// time.AfterFunc, or to runtime.AddCleanup. A program in which such a one is all that
+// is to end a wait uses thread.AfterFunc or SpawnAfter instead, or sets DeadlockAfter
+// below 0.
 //
 // # Threads
 //

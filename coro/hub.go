@@ -22,6 +22,12 @@ type Hub struct {
 	// with its stack, to tristrand.OnReport; 0 is 100 ms, below 0 is never.
 	HogAfter time.Duration
 
+	// DeadlockAfter is how long nothing may have happened, with every coroutine
+	// waiting and nobody known who could change it, until the waits fail with a
+	// *tristrand.DeadlockError; 0 is 1 s, below 0 is never. Who is known is said in
+	// the package's documentation.
+	DeadlockAfter time.Duration
+
 	// Grace is how long Run waits, when its ctx has ended and all coroutines
 	// have, for functions given to Await; 0 is 1 s, below 0 is not at all.
 	Grace time.Duration

@@ -18,8 +18,8 @@ import (
 type Set struct {
 	n int
 
-	// HogAfter and Grace are those of each Hub.
-	HogAfter, Grace time.Duration
+	// HogAfter, DeadlockAfter and Grace are those of each Hub.
+	HogAfter, DeadlockAfter, Grace time.Duration
 }
 
 // Hubs returns a set of n hubs; 0 is one for each processor. It panics if n is
@@ -53,7 +53,7 @@ func (s *Set) Run(ctx context.Context, fn func(ctx context.Context, i int) error
 	for i := range s.n {
 		ends[i] = new(ending)
 		strand.Go(inner, strand.Options{Kind: strand.Thread, Name: fmt.Sprintf("hubs-%d", i)}, func(ctx context.Context) {
-			h := &Hub{HogAfter: s.HogAfter, Grace: s.Grace}
+			h := &Hub{HogAfter: s.HogAfter, DeadlockAfter: s.DeadlockAfter, Grace: s.Grace}
 			err := h.Run(ctx, func(ctx context.Context) error { return fn(ctx, i) })
 			mu.Lock()
 			if first == nil && err != nil {

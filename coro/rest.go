@@ -43,7 +43,9 @@ func (h *Hub) next() (d time.Duration, check, ok bool) {
 		return max(0, h.timers.heap[0].at-h.timers.in(0)), false, true
 	case h.hopeless():
 		if h.hope == 0 {
-			h.hope = hopeAfter
+			if h.hope = h.DeadlockAfter; h.hope == 0 {
+				h.hope = hopeAfter
+			}
 		}
 		return h.hope, true, true
 	default:
