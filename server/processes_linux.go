@@ -23,6 +23,7 @@ const (
 	leaveTime    = 2 * time.Second  // for a worker to leave
 	restartPause = 100 * time.Millisecond
 	refillPause  = 3 * time.Millisecond
+	lossPause    = time.Second // until a worker without descriptors is tried again
 	stderrTail   = 4096
 )
 
@@ -300,12 +301,7 @@ func (e *processes) again(all []*handing, why error) {
 			e.drop(h, endedFailed)
 			continue
 		}
-		e.tasks.Go(func() {
-			if errors.Is(why, errLost) {
-				time.Sleep(restartPause) // another may have room at once, but this one has not
-			}
-			e.hand(h)
-		})
+		e.tasks.Go(func() { e.hand(h) })
 	}
 }
 

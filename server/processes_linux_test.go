@@ -54,8 +54,10 @@ var worker = server.Handle("test.worker", func(ctx context.Context, c *server.Co
 			<-ctx.Done()
 			answer = fmt.Sprint(context.Cause(ctx))
 		case "files":
-			n, _ := strconv.Atoi(rest)
-			_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(n), Max: uint64(n)})
+			var limit syscall.Rlimit
+			_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+			limit.Cur, _ = strconv.ParseUint(rest, 10, 64)
+			_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 			answer = "limited"
 		}
 		if err := c.WriteLine(answer); err != nil {
@@ -259,6 +261,40 @@ func TestProcessesOutOfDescriptors(t *testing.T) {
 	}
 	if got, err := poor.ask("still here"); got != "STILL HERE" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// While no worker has descriptors, who comes waits, and nobody is lost.
+func TestProcessesWaitForDescriptors(t *testing.T) {
+	reports := make(chan error, 100)
+	s := start(t, &server.Server{Handler: worker, Model: server.Processes{Workers: 1}, OnError: func(_ context.Context, _ net.Addr, err error) { reports <- err }})
+	poor := s.client(t)
+	if got, err := poor.ask("files 1"); got != "limited" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	var late []*client
+	for range 100 {
+		c := s.client(t)
+		_, _ = io.WriteString(c, "hello\n")
+		late = append(late, c)
+	}
+	if err := <-reports; !strings.Contains(err.Error(), "ulimit -n") {
+		t.Errorf("reported %v", err)
+	}
+	if err := greeted(late[0], 50*time.Millisecond); err == nil {
+		t.Error("a worker without descriptors has served one")
+	}
+	if got, err := poor.ask("files 1000"); got != "limited" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	for i, c := range late {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if got, err := c.in.ReadString('\n'); got != "HELLO\n" {
+			t.Fatalf("connection %d: %q, %v", i, got, err)
+		}
+	}
+	if st := s.Stats(); st.Failed != 0 || len(reports) != 0 {
+		t.Errorf("%+v, and %d more reports", st, len(reports))
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -24,7 +25,9 @@ type procWorker struct {
 	conns    map[uint64]*handing
 	flying   int // descriptors that it has not taken
 	served   int
-	retiring bool // no more connections
+	retiring bool      // no more connections
+	most     int       // connections that it had when a descriptor did not arrive; 0: all have
+	until    time.Time // when one more than that may be tried
 }
 
 // A handing is a connection that was given to a worker.
@@ -57,6 +60,8 @@ func (w *procWorker) room() bool {
 		return false
 	case m.PerConnection:
 		return w.served == 0
+	case w.most > 0 && len(w.conns) >= w.most && time.Now().Before(w.until):
+		return false
 	}
 	return m.PerWorker == 0 || len(w.conns) < m.PerWorker
 }
@@ -69,6 +74,9 @@ func (w *procWorker) take(h *handing) {
 	h.taken = false
 	h.tries++
 	h.c.pid.Store(int64(w.child.PID()))
+	if w.most > 0 && len(w.conns) > w.most { // the one to try with
+		w.most, w.until = len(w.conns), time.Now().Add(lossPause)
+	}
 	if m := &w.e.model; m.PerConnection || m.MaxServed > 0 && w.served >= m.MaxServed {
 		w.retiring = true
 		if w.e.ready() > w.e.model.Workers/2 {
@@ -100,6 +108,20 @@ func (w *procWorker) send(h *handing) error {
 		return w.ch.send(buf, -1)
 	}
 	return s.lend(func(fd int) error { return w.ch.send(buf, fd) })
+}
+
+// full is called when n descriptors did not arrive: all of the worker's are in use.
+// It gets as many connections as it has now, and one more now and then to see whether
+// that has changed; others wait, as they do for a server that is out of descriptors
+// itself. It returns what to report, once. e.mu is held.
+func (w *procWorker) full() error {
+	first := w.most == 0
+	w.most, w.until = max(1, len(w.conns)-w.flying), time.Now().Add(lossPause)
+	time.AfterFunc(lossPause, w.e.changed.Broadcast)
+	if !first {
+		return nil
+	}
+	return fmt.Errorf("%s: %w; it gets no more than %d connections for now", w.name, errLost, w.most)
 }
 
 // withdraw takes a connection back that could not be sent: false if watch had taken
@@ -172,20 +194,29 @@ func (w *procWorker) hear(p []byte) bool {
 			if !h.taken {
 				h.taken = true
 				w.flying--
+				w.until = time.Time{}
 				got = append(got, h)
 			}
 		case opLost:
 			delete(w.conns, seq)
 			w.flying--
+			h.tries--
 			lost = append(lost, h)
 		case opDone:
 			delete(w.conns, seq)
 			over, how = append(over, h.c), append(how, ending(r[8]))
 		}
 	}
+	var poor error
+	if len(lost) > 0 {
+		poor = w.full()
+	}
 	waits := e.waits > 0
-	leave := w.retiring && !e.model.PerConnection && len(w.conns) == 0
+	leave := w.retiring && len(w.conns) == 0 && (!e.model.PerConnection || len(lost) > 0)
 	e.mu.Unlock()
+	if poor != nil {
+		e.room.core.onError(e.base, nil, poor)
+	}
 	for _, h := range got {
 		_ = h.c.sock.Close() // the worker's is the only one
 	}
