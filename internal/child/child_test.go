@@ -291,6 +291,16 @@ func TestReport(t *testing.T) {
 			t.Errorf("report %q, stderr %q: reason %q, want %q", tt.report, tt.stderr, e.Reason(), tt.want)
 		}
 	}
+	for crash, kind := range map[string]Kind{
+		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 0 gp=0x34 m=3 [idle]:\nruntime.(*spanQueue).tryDrain(0x7f2)\n": OutOfMemory,
+		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 0 gp=0x34 m=3 [idle]:\nmain.foreign(0x7f2)\n":                  Fatal,
+		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 7 gp=0x34 m=3 [running]:\nruntime.memmove(0x7f2)\n":            Fatal,
+	} {
+		e := Exit{Kind: Fatal, Code: 2, Crash: crash}
+		if e.blameLimit(); e.Kind != kind {
+			t.Errorf("with a limit %q is %v, want %v", crash, e.Kind, kind)
+		}
+	}
 	e := Exit{Kind: Exited, Code: -1, Signal: syscall.SIGKILL}
 	e.judge(nil, func(syscall.Signal) bool { return false }, func() bool { return true })
 	if e.Kind != OutOfMemory {

@@ -169,3 +169,21 @@ func crashKind(text string) Kind {
 	}
 	return Fatal
 }
+
+// blameLimit looks again at the end of a child whose memory was limited. When the
+// system refuses the runtime memory for itself, it does not always say so: parts of
+// the collector take the nil that they got, and end by SIGSEGV.
+func (e *Exit) blameLimit() {
+	if e.Kind == Fatal && strings.HasPrefix(e.Crash, "SIGSEGV") && faultedIn(e.Crash, "runtime.") {
+		e.Kind = OutOfMemory
+		e.Crash = "fatal error: runtime: out of memory, as it seems: it failed by itself, under a limit\n" + e.Crash
+	}
+}
+
+// faultedIn reports whether the first frame of the stack of a crash, that of the
+// scheduler's goroutine, is one of a package.
+func faultedIn(crash, pkg string) bool {
+	_, stack, ok := strings.Cut(crash, "\ngoroutine 0 ")
+	_, frame, _ := strings.Cut(stack, "\n")
+	return ok && strings.HasPrefix(frame, pkg)
+}

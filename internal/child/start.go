@@ -24,6 +24,8 @@ type Child struct {
 	report *sink
 	stdout *sink
 	stderr *sink
+
+	limited bool // its memory is
 }
 
 // Start runs the program's binary again, as it was when this process began,
@@ -45,7 +47,7 @@ func Start(ctx context.Context, s Spec) (*Child, error) {
 		return nil, err
 	}
 	defer l.release()
-	c := &Child{done: make(chan struct{}), report: l.report, stdout: l.stdout, stderr: l.stderr}
+	c := &Child{done: make(chan struct{}), report: l.report, stdout: l.stdout, stderr: l.stderr, limited: s.MemoryLimitBytes > 0}
 	if err := l.run(ctx, c); err != nil {
 		return nil, err
 	}
@@ -118,6 +120,9 @@ func (c *Child) watch() {
 		n := int(sig)
 		return n > 0 && n < len(c.sent) && c.sent[n].Load()
 	}, memory.killed)
+	if c.limited {
+		e.blameLimit()
+	}
 	c.exit = e
 	close(c.done)
 }
