@@ -84,8 +84,19 @@ func (b *lockedBuffer) String() string {
 // spawn starts a part. It is killed at the end of the test.
 func spawn(t testing.TB, part string, args ...string) *child {
 	t.Helper()
+	c, err := spawnAs(t, nil, nil, part, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// spawnAs starts a part with more in its environment and as a process of a certain kind.
+func spawnAs(t testing.TB, env []string, attr *syscall.SysProcAttr, part string, args ...string) (*child, error) {
+	t.Helper()
 	c := &child{Cmd: exec.Command(os.Args[0], args...), t: t, lines: make(chan string, 10000), err: &lockedBuffer{}, ended: make(chan struct{})}
-	c.Env = append(os.Environ(), partEnv+"="+part, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	c.Env = append(append(os.Environ(), partEnv+"="+part, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")), env...)
+	c.SysProcAttr = attr
 	c.Stderr = c.err
 	var err error
 	if c.in, err = c.StdinPipe(); err != nil {
@@ -96,7 +107,7 @@ func spawn(t testing.TB, part string, args ...string) *child {
 		t.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() {
 		defer close(c.lines)
@@ -113,7 +124,7 @@ func spawn(t testing.TB, part string, args ...string) *child {
 			t.Logf("%s %v said: %s", part, args, c.err)
 		}
 	})
-	return c
+	return c, nil
 }
 
 // kill kills it in its tracks, and waits.

@@ -8,11 +8,13 @@ package embed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,14 +24,20 @@ import (
 
 var _ = cluster.Provide(start)
 
-// An instance is one server.
+// An instance is one server, and after a fault of its disk the next.
 type instance struct {
-	*server.Server
+	dir    string
+	opts   *server.Options
 	log    *journal
 	listen bool
+	stop   chan struct{}
+	ended  chan struct{}
+
+	mu sync.Mutex // guards s
+	s  *server.Server
 }
 
-// patience is how long a server is waited for that has not said that it failed.
+// step is how long a server is waited for before its log is looked at.
 const step = 20 * time.Millisecond
 
 func start(ctx context.Context, cfg cluster.ServerConfig) (cluster.Server, error) {
@@ -37,32 +45,56 @@ func start(ctx context.Context, cfg cluster.ServerConfig) (cluster.Server, error
 	if err != nil {
 		return nil, err
 	}
-	log := &journal{}
+	x := &instance{
+		dir: cfg.Dir, opts: opts, log: &journal{ill: make(chan struct{}, 1)}, listen: cfg.Listen != "",
+		stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	sweepProbes(cfg.Dir)
+	if err := x.run(ctx, cfg.Timeout); err != nil {
+		return nil, err
+	}
+	if a, ok := x.s.Addr().(*net.TCPAddr); ok && x.listen {
+		opts.Port = a.Port // the next one has the same
+	}
+	go x.nurse()
+	return x, nil
+}
+
+// run starts a server and waits until it is ready.
+func (x *instance) run(ctx context.Context, timeout time.Duration) error {
+	opts := x.opts.Clone()
+	log := x.log
 	s, err := server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: the server cannot be made: %w", err)
+		return fmt.Errorf("cluster: the server cannot be made: %w", err)
 	}
 	s.SetLoggerV2(log, false, false, false)
-	x := &instance{s, log, cfg.Listen != ""}
 	go s.Start()
+	end := func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
 	// It says nothing but by its log when a port is taken or the directory is bad.
-	for until := time.Now().Add(cfg.Timeout); !s.ReadyForConnections(step); {
+	for until := time.Now().Add(timeout); !s.ReadyForConnections(step); {
 		err := ctx.Err()
 		if fatal := log.fatal(); fatal != "" {
-			err = fmt.Errorf("%s", fatal)
+			err = errors.New(fatal)
 		} else if time.Now().After(until) {
-			err = fmt.Errorf("it was not ready within %v", cfg.Timeout)
+			err = fmt.Errorf("it was not ready within %v", timeout)
 		}
 		if err != nil {
-			x.Close()
-			return nil, fmt.Errorf("cluster: the server did not start: %w%s", err, said(log.last()))
+			end()
+			return fmt.Errorf("cluster: the server did not start: %w%s", err, said(log.last()))
 		}
 	}
 	if fatal := log.fatal(); fatal != "" || !s.JetStreamEnabled() {
-		x.Close()
-		return nil, fmt.Errorf("cluster: the server started without its store in %s%s", cfg.Dir, said(log.last()))
+		end()
+		return fmt.Errorf("cluster: the server started without its store in %s%s", x.dir, said(log.last()))
 	}
-	return x, nil
+	x.mu.Lock()
+	x.s = s
+	x.mu.Unlock()
+	return nil
 }
 
 func said(lines []string) string {
@@ -128,12 +160,21 @@ func split(addr string) (string, int, error) {
 	return host, port, nil
 }
 
+func (x *instance) current() *server.Server {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.s
+}
+
+// InProcessConn connects to the server that there is now.
+func (x *instance) InProcessConn() (net.Conn, error) { return x.current().InProcessConn() }
+
 // URL returns the address that it listens on.
 func (x *instance) URL() string {
 	if !x.listen {
 		return ""
 	}
-	return x.ClientURL()
+	return x.current().ClientURL()
 }
 
 // Complaints returns the last warnings and errors.
@@ -141,6 +182,9 @@ func (x *instance) Complaints() []string { return x.log.last() }
 
 // Close shuts the server down.
 func (x *instance) Close() {
-	x.Shutdown()
-	x.WaitForShutdown()
+	close(x.stop)
+	<-x.ended
+	s := x.current()
+	s.Shutdown()
+	s.WaitForShutdown()
 }

@@ -13,6 +13,8 @@ type journal struct {
 	mu    sync.Mutex
 	lines []string
 	died  string
+
+	ill chan struct{} // gets a value when the disk has not taken something
 }
 
 // maxLines is how many complaints are kept.
@@ -25,7 +27,24 @@ func (j *journal) add(format string, v []any) string {
 	if j.lines = append(j.lines, line); len(j.lines) > maxLines {
 		j.lines = slices.Delete(j.lines, 0, 1)
 	}
+	if isFault(line) {
+		select {
+		case j.ill <- struct{}{}:
+		default: // it is known
+		}
+	}
 	return line
+}
+
+// recover forgets the fault, for the next server.
+func (j *journal) recover() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.died = ""
+	select {
+	case <-j.ill:
+	default:
+	}
 }
 
 func (j *journal) last() []string {
