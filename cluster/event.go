@@ -75,18 +75,11 @@ func (e *Event) Wait(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	left := false
-	_, _ = e.o.update(bounded(ctx), func(st *eventState) error {
-		if left = waits(st); !left {
-			return unchanged(nil)
-		}
+	return e.o.withdraw(ctx, sess, err, func(st *eventState) bool {
+		n := len(st.Queue)
 		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
-		return nil
+		return len(st.Queue) < n
 	})
-	if !left && !sess.isLost() {
-		return nil
-	}
-	return err
 }
 
 // Set sets the flag: all who wait pass.

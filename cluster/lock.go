@@ -102,6 +102,7 @@ func newLockObject(c *Cluster, name string) *object[lockState] {
 		}
 		return len(s.Queue) != n
 	}
+	o.kept, o.again = 8, true
 	o.inspect = c.deadlocked
 	o.concerns = func(s *lockState) string {
 		if s.Holder == nil || s.Died || s.all {

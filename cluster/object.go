@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -35,6 +34,9 @@ type object[S any] struct {
 	sessions func(s *S) []string
 	start    func() *S                                                // a new object's state
 	inspect  func(ctx context.Context, ids []string) map[string]error // says which waits are in vain
+
+	kept  int  // how many changes a state names
+	again bool // changes see what they have done before, however long ago
 
 	// concerns names the one wait that a change is of interest to, so that others need not
 	// look at it; "" is all of them.
@@ -66,7 +68,7 @@ func newObject[S any](c *Cluster, kind, name string) *object[S] {
 	return &object[S]{
 		c: c, kind: kind, name: name, subj: "v." + kind + "." + escape(name), waits: make(map[string]*waiting),
 		reap: func(*S, string) bool { return false }, sessions: func(*S) []string { return nil }, start: func() *S { return new(S) },
-		concerns: func(*S) string { return "" },
+		concerns: func(*S) string { return "" }, kept: keptOps,
 	}
 }
 
@@ -142,7 +144,8 @@ type envelope[S any] struct {
 	State *S       `cbor:"2,keyasint"`
 }
 
-const keptOps = 16
+// keptOps is how many, enough for what others do while an answer is waited for.
+const keptOps = 64
 
 func (o *object[S]) decode(data []byte) (*S, error) {
 	e, err := o.open(data)
@@ -214,6 +217,7 @@ const casPatience = 30 * time.Second
 func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64, error) {
 	until := time.Now().Add(casPatience)
 	fresh, unsure := false, false
+	after := "" // the change before the one that may have been stored
 	op := strconv.FormatUint(claims.Add(1), 36) + "." + o.c.id[:6]
 	o.begin(ctx)
 	defer o.finish()
@@ -239,6 +243,9 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 		if unsure && slices.Contains(e.Ops, op) {
 			return seq, nil
 		}
+		if unsure && after != "" && len(e.Ops) == o.kept && !slices.Contains(e.Ops, after) && !o.again {
+			return seq, fmt.Errorf("%w: %v: so much was done to it since that this is not found among it", tristrand.ErrOutcomeUnknown, o)
+		}
 		if err := change(e.State); err != nil {
 			var same *undone
 			if !errors.As(err, &same) {
@@ -250,8 +257,11 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			}
 			return seq, same.err
 		}
-		if e.Ops = append(e.Ops, op); len(e.Ops) > keptOps {
-			e.Ops = slices.Delete(e.Ops, 0, len(e.Ops)-keptOps)
+		if n := len(e.Ops); n > 0 && !unsure {
+			after = e.Ops[n-1]
+		}
+		if e.Ops = append(e.Ops, op); len(e.Ops) > o.kept {
+			e.Ops = slices.Delete(e.Ops, 0, len(e.Ops)-o.kept)
 		}
 		body := encode(&e)
 		if len(body) > bigBody {
@@ -367,11 +377,11 @@ func (o *object[S]) await(ctx context.Context, s *strand.Strand, on strand.Resou
 			done, err = settled(state)
 		}
 		switch {
+		case err == nil && sess.isLost(): // what was the claim's may have been taken out
+			done, err = true, errLease(o.String())
 		case done:
 		case vain != nil:
 			done, err = true, vain
-		case sess.isLost():
-			done, err = true, errLease(o.String())
 		}
 		if done {
 			w.Cancel()
@@ -383,99 +393,34 @@ func (o *object[S]) await(ctx context.Context, s *strand.Strand, on strand.Resou
 	}
 }
 
+// withdraw takes out a claim whose wait has ended with err; remove reports whether it was
+// in. It returns nil if the claim was granted all the same.
+func (o *object[S]) withdraw(ctx context.Context, sess *session, err error, remove func(s *S) bool) error {
+	left := false
+	_, failed := o.update(bounded(ctx), func(st *S) error {
+		if left = remove(st); !left {
+			return unchanged(nil)
+		}
+		return nil
+	})
+	switch {
+	case failed != nil:
+		return fmt.Errorf("%w: %w", err, failed)
+	case left:
+		return err
+	case sess.isLost():
+		return fmt.Errorf("%w: %w", errLease(o.String()), err)
+	default:
+		return nil
+	}
+}
+
 func (o *object[S]) wakeOne(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if x := o.waits[id]; x != nil && !x.done {
 		x.done = true
 		x.w.Grant()
-	}
-}
-
-// How often one who waits looks whether those it waits for are alive.
-func (o *object[S]) pollEvery() time.Duration {
-	return min(max(o.c.opts.Lease/8, 100*time.Millisecond), time.Second)
-}
-
-// listen subscribes to the changes.
-func (o *object[S]) listen() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.sub != nil {
-		o.users++
-		return nil
-	}
-	sub, err := o.c.link.nc.Subscribe(o.c.subject("e."+o.subj), func(m *nats.Msg) {
-		if seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64); err == nil {
-			o.learn(seq, m.Data, m.Header.Get(headerConcerns))
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("%v: %w", o, err)
-	}
-	o.users++
-	o.sub, o.known = sub, false
-	o.timer = time.AfterFunc(o.pollEvery()/4, o.poll)
-	return nil
-}
-
-// unlisten ends a wait, and the subscription some time after the last one.
-func (o *object[S]) unlisten(id string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.users--
-	delete(o.waits, id)
-	delete(o.vain, id)
-}
-
-// poll is the safety net of those who wait: a change may have been missed, or who shall
-// make it may be dead.
-func (o *object[S]) poll() {
-	o.mu.Lock()
-	if o.users == 0 {
-		_ = o.sub.Unsubscribe()
-		o.sub, o.known, o.timer = nil, false, nil
-		o.mu.Unlock()
-		return
-	}
-	o.mu.Unlock()
-	ctx := context.Background()
-	if s, err := o.read(ctx); err == nil {
-		for _, id := range o.sessions(s) {
-			if alive, err := o.c.alive(ctx, id); err == nil && !alive {
-				_, _ = o.update(ctx, func(s *S) error {
-					if !o.reap(s, id) {
-						return unchanged(nil)
-					}
-					return nil
-				})
-			}
-		}
-	}
-	o.inspectAll(ctx)
-	o.mu.Lock()
-	if o.sub != nil {
-		o.timer = time.AfterFunc(o.pollEvery(), o.poll)
-	}
-	o.mu.Unlock()
-}
-
-// inspectAll ends the waits that are in vain.
-func (o *object[S]) inspectAll(ctx context.Context) {
-	if o.inspect == nil {
-		return
-	}
-	o.mu.Lock()
-	ids := slices.Collect(maps.Keys(o.waits))
-	o.mu.Unlock()
-	for id, err := range o.inspect(ctx, ids) {
-		o.mu.Lock()
-		if o.vain == nil {
-			o.vain = make(map[string]error)
-		}
-		o.vain[id] = err
-		o.mu.Unlock()
-		o.wakeOne(id)
 	}
 }
 

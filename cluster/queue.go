@@ -191,17 +191,16 @@ func (q *Queue[T]) put(ctx context.Context, v T, wait bool) error {
 	if err == nil {
 		return nil
 	}
-	left := false
-	_, _ = q.o.update(bounded(ctx), func(st *queueState) error {
-		if left = waits(st); !left {
-			return unchanged(nil)
+	err = q.o.withdraw(ctx, sess, err, func(st *queueState) bool {
+		if !waits(st) {
+			return false
 		}
 		st.Putters = slices.DeleteFunc(st.Putters, func(p putting) bool { return p.Who.ID == me.ID })
 		st.move()
-		return nil
+		return true
 	})
-	if !left && !sess.isLost() {
-		return nil
+	if errors.Is(err, tristrand.ErrLost) { // it was put, or taken out with the session
+		return fmt.Errorf("%w: %w", tristrand.ErrOutcomeUnknown, errLease(q.o.String()))
 	}
 	return err
 }
@@ -254,6 +253,9 @@ func (q *Queue[T]) get(ctx context.Context, wait bool) (v T, err error) {
 		if slices.ContainsFunc(st.Getters, func(g claimant) bool { return g.ID == me.ID }) {
 			return false, nil
 		}
+		if !st.Down {
+			return true, errLease(q.o.String())
+		}
 		return true, q.down()
 	})
 	if err = q.took(ctx, me.ID, &item, err); err != nil {
@@ -278,6 +280,9 @@ func (q *Queue[T]) took(ctx context.Context, id string, item **parcelOf, err err
 		n := len(st.Getters)
 		st.Getters = slices.DeleteFunc(st.Getters, func(g claimant) bool { return g.ID == id })
 		if i < 0 && len(st.Getters) == n {
+			if had { // it was handed to this wait, and taken back with a session that was taken for dead
+				return unchanged(errLease(q.o.String()))
+			}
 			return unchanged(nil)
 		}
 		if i >= 0 {
@@ -288,8 +293,10 @@ func (q *Queue[T]) took(ctx context.Context, id string, item **parcelOf, err err
 		return nil
 	})
 	switch {
-	case *item != nil && (had || uerr == nil):
+	case *item != nil && uerr == nil:
 		return nil
+	case had:
+		return uerr
 	case err == nil:
 		return errors.Join(q.down(), uerr)
 	default:

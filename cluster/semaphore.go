@@ -143,18 +143,11 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 	if err == nil {
 		return nil
 	}
-	left := false
-	_, _ = c.o.update(bounded(ctx), func(st *semaphoreState) error {
-		if left = waits(st); !left {
-			return unchanged(nil)
-		}
+	return c.o.withdraw(ctx, sess, err, func(st *semaphoreState) bool {
+		n := len(st.Queue)
 		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
-		return nil
+		return len(st.Queue) < n
 	})
-	if !left && !sess.isLost() {
-		return nil // it was let in all the same
-	}
-	return err
 }
 
 // Release adds n to the count.
