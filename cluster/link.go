@@ -260,6 +260,7 @@ const (
 	codeNoStream      = 10059
 	codeNoRoom        = 10023 // insufficient resources
 	codeStoreFailed   = 10060 // the file could not be written
+	codeUnderWay      = 10158 // the same message is being written
 )
 
 func hasCode(err error, codes ...int) bool {
@@ -291,6 +292,9 @@ func readReceipt(m *nats.Msg, err error) (receipt, error) {
 
 // storeWait is how long the store has to answer. A new leader may take that long.
 const storeWait = 12 * time.Second
+
+// writeWait is after how long without an answer a write is made again that can be.
+const writeWait = time.Second
 
 // store publishes and waits until it is stored.
 func (l *link) store(ctx context.Context, what, subject string, hdr nats.Header, data []byte) (receipt, error) {
@@ -351,13 +355,20 @@ func (s *stored) header(key string) string {
 	return ""
 }
 
+// readWait is after how long without an answer a read is asked for again: a leader that is
+// gone gives none, and the next one does not know of the question.
+const readWait = time.Second
+
 // get asks the leader of a stream for a message; what says which: by "seq", "last_by_subj",
 // or "next_by_subj" from "seq" on. It returns nil if there is none.
 func (l *link) get(ctx context.Context, stream string, which map[string]any) (*stored, error) {
 	var got struct {
 		Message stored `json:"message"`
 	}
-	err := l.ask(ctx, "a read of the cluster's store", "STREAM.MSG.GET."+stream, which, &got, storeWait)
+	err := errNoAnswer
+	for until := time.Now().Add(storeWait); errors.Is(err, errNoAnswer) && time.Now().Before(until); {
+		err = l.ask(ctx, "a read of the cluster's store", "STREAM.MSG.GET."+stream, which, &got, readWait)
+	}
 	if hasCode(err, codeNoMessage) {
 		return nil, nil
 	}

@@ -272,7 +272,7 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 		if concerned != "" {
 			hdr[headerConcerns] = []string{concerned}
 		}
-		r, err := readReceipt(o.c.link.call(ctx, o.String(), o.c.subject("s."+o.subj), hdr, body, 2*time.Second))
+		r, err := readReceipt(o.c.link.call(ctx, o.String(), o.c.subject("s."+o.subj), hdr, body, writeWait))
 		switch {
 		case err == nil:
 			o.learn(r.Seq, body, concerned)

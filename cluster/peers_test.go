@@ -5,7 +5,6 @@ package cluster_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,35 +21,106 @@ import (
 // soaking says that there is time for more rounds.
 func soaking() bool { return os.Getenv("TRISTRAND_SOAK") != "" }
 
-// peers starts three servers that are one cluster, and returns them and their URLs.
-func startPeers(t *testing.T) (servers []*child, urls []string) {
+// A trio is three servers that are one cluster.
+type trio struct {
+	t       *testing.T
+	routes  []string
+	args    [][]string
+	servers []*child
+	urls    []string
+}
+
+// startPeers starts them.
+func startPeers(t *testing.T) *trio {
 	t.Helper()
-	var routes []string
+	p := &trio{t: t}
 	for range 3 {
-		routes = append(routes, freeAddr(t))
+		p.routes = append(p.routes, freeAddr(t))
 	}
-	for _, self := range routes {
-		args := append([]string{t.TempDir(), freeAddr(t), "process", self}, routes...)
-		servers = append(servers, spawn(t, "server", args...))
+	for _, self := range p.routes {
+		args := append([]string{t.TempDir(), freeAddr(t), "process", self}, p.routes...)
+		p.args = append(p.args, args)
+		p.servers = append(p.servers, spawn(t, "server", args...))
 	}
-	for _, s := range servers {
-		urls = append(urls, s.hear())
+	for _, s := range p.servers {
+		p.urls = append(p.urls, s.hear())
 	}
-	return servers, urls
+	return p
+}
+
+// start starts one again that was killed.
+func (p *trio) start(i int) {
+	p.t.Helper()
+	p.servers[i] = spawn(p.t, "server", p.args[i]...)
+	p.servers[i].hear()
+}
+
+// open returns a connection to them.
+func (p *trio) open() *cluster.Cluster {
+	p.t.Helper()
+	return open(p.t, cluster.Options{URLs: p.urls, Durability: cluster.Process})
+}
+
+// A stream of jobs that are submitted one after another.
+type stream struct {
+	mu   sync.Mutex
+	fs   []*tristrand.Future[int]
+	gap  time.Duration // of the longest Submit
+	stop chan struct{}
+	done chan struct{}
+}
+
+func submitAll(p *cluster.Pool, log string) *stream {
+	s := &stream{stop: make(chan struct{}), done: make(chan struct{})}
+	strand.Go(context.Background(), strand.Options{Kind: strand.Thread, Name: "submitter"}, func(ctx context.Context) {
+		defer close(s.done)
+		for n := 0; ; n++ {
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			began := time.Now()
+			f := taskNote.Submit(ctx, p, noteIn{log, n, 0})
+			s.mu.Lock()
+			s.gap = max(s.gap, time.Since(began))
+			s.fs = append(s.fs, f)
+			s.mu.Unlock()
+		}
+	})
+	return s
+}
+
+// longest returns the longest Submit since it was asked last.
+func (s *stream) longest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gap := s.gap
+	s.gap = 0
+	return gap
+}
+
+// check stops it, and sees that every job has its result.
+func (s *stream) check(ctx context.Context, t *testing.T) {
+	t.Helper()
+	close(s.stop)
+	<-s.done
+	for n, f := range s.fs {
+		if v, err := f.Result(ctx); v != 2*n || err != nil {
+			t.Errorf("job %d gives %d, %v", n, v, err)
+		}
+	}
 }
 
 // With three peers jobs go on when any one is killed: no acknowledged job is lost, and a
 // Submit waits no longer than for another shard.
 func TestPeersLoseNoJob(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
-	servers, urls := startPeers(t)
-	w := spawn(t, "serve", strings.Join(urls, ","), "4")
+	peers := startPeers(t)
+	w := spawn(t, "serve", strings.Join(peers.urls, ","), "4")
 	w.expect("ready")
-	c, err := cluster.Open(ctx, cluster.Options{URLs: urls, Durability: cluster.Process})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	c := peers.open()
 	if i := c.Info(); i.Replicas != 3 || i.Shards != 3 {
 		t.Fatalf("the cluster is %+v, want three copies and shards", i)
 	}
@@ -59,39 +129,15 @@ func TestPeersLoseNoJob(t *testing.T) {
 	if _, err := taskNote.Call(ctx, p, noteIn{log, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the spread of the leaders", func() bool { return leaders(t, c) == 3 })
-	var mu sync.Mutex
-	var fs []*tristrand.Future[int]
-	var gap time.Duration
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	strand.Go(context.Background(), strand.Options{Kind: strand.Thread, Name: "submitter"}, func(ctx context.Context) {
-		defer close(done)
-		for n := 1; ; n++ {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			began := time.Now()
-			f := taskNote.Submit(ctx, p, noteIn{log, n, 0})
-			mu.Lock()
-			gap = max(gap, time.Since(began))
-			fs = append(fs, f)
-			mu.Unlock()
-		}
-	})
+	until(t, "the spread of the leaders", func() bool { return leaders(c) == 3 })
+	jobs := submitAll(p, log)
 	time.Sleep(300 * time.Millisecond)
-	servers[rand.IntN(3)].kill()
+	jobs.longest()
+	peers.servers[rand.IntN(3)].kill()
 	time.Sleep(2 * time.Second)
-	close(stop)
-	<-done
-	for i, f := range fs {
-		if v, err := f.Result(ctx); v != 2*(i+1) || err != nil {
-			t.Errorf("job %d gives %d, %v", i+1, v, err)
-		}
-	}
-	t.Logf("%d jobs; the longest Submit took %v", len(fs), gap)
+	jobs.check(ctx, t)
+	gap := jobs.longest()
+	t.Logf("%d jobs; the longest Submit took %v", len(jobs.fs), gap)
 	if gap > 5*time.Second {
 		t.Errorf("a Submit took %v", gap)
 	}
@@ -102,8 +148,7 @@ func TestPeersLoseNoJob(t *testing.T) {
 }
 
 // leaders returns how many servers lead shards.
-func leaders(t *testing.T, c *cluster.Cluster) int {
-	t.Helper()
+func leaders(c *cluster.Cluster) int {
 	all, err := c.Leaders(context.Background())
 	if err != nil {
 		return 0
@@ -111,9 +156,6 @@ func leaders(t *testing.T, c *cluster.Cluster) int {
 	seen := map[string]bool{}
 	for _, name := range all {
 		seen[name] = true
-	}
-	if soaking() {
-		fmt.Println(all)
 	}
 	return len(seen)
 }

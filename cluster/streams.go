@@ -75,7 +75,7 @@ func (c *Cluster) config(kind string) jetstream.StreamConfig {
 	case streamSync:
 		cfg.Subjects = []string{c.subject("s.>")}
 		cfg.RePublish = &jetstream.RePublish{Source: c.subject("s.v.>"), Destination: c.subject("e.v.>")}
-		cfg.Duplicates, cfg.MaxMsgsPerSubject = 100*time.Millisecond, 1
+		cfg.MaxMsgsPerSubject = 1
 	case streamSession:
 		cfg.Subjects = []string{c.subject("n.*")}
 		cfg.MaxMsgsPerSubject, cfg.AllowMsgTTL, cfg.AllowDirect = 1, true, false

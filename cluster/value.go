@@ -191,14 +191,14 @@ func (c *Cluster) storeKey(ctx context.Context, key string, last *uint64, data [
 	if err := c.ensure(ctx, streamSync); err != nil {
 		return err
 	}
-	var hdr nats.Header
+	hdr := nats.Header{"Nats-Msg-Id": []string{newID()}} // to be stored once, however often it is sent
 	if last != nil {
 		hdr = nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(*last, 10)}}
 	}
 	until := time.Now().Add(casPatience)
 	for {
-		_, err := readReceipt(c.link.call(ctx, "the storing of a value", c.subject("s."+key), hdr, data, 2*time.Second))
-		unsure := errors.Is(err, errNoAnswer)
+		_, err := readReceipt(c.link.call(ctx, "the storing of a value", c.subject("s."+key), hdr, data, writeWait))
+		unsure := errors.Is(err, errNoAnswer) || hasCode(err, codeUnderWay)
 		switch {
 		case err == nil:
 			return nil
