@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,8 +63,11 @@ func (k *clock) now() time.Time {
 	return k.theirs.Add(time.Since(k.at))
 }
 
-// wallClock is replaced by tests whose clock jumps.
-var wallClock = time.Now
+// clockJump is how wrong this machine's clock is, for tests whose clock jumps.
+var clockJump atomic.Int64
+
+// wallClock returns the time of this machine.
+func wallClock() time.Time { return time.Now().Add(time.Duration(clockJump.Load())) }
 
 // ServerTime returns the time of the cluster's servers, whatever this machine's clock
 // says: what At and the ages of jobs are measured by. It does not block.
