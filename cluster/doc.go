@@ -48,7 +48,7 @@
 //
 // # Errors
 //
-// Those of tasks cross as [RemoteError], [tristrand.PanicError] and others. A job whose
+// Those of tasks cross as [tristrand.RemoteError], [tristrand.PanicError] and others. A job whose
 // workers have died several times fails with [ErrDead], one that no worker can run with
 // [ErrUnfit]; both are dead letters then, see [Cluster.DeadLetters], as is every job that
 // fails with nobody waiting for it.

@@ -27,7 +27,7 @@
 //
 // # Errors across the border
 //
-// An error that a task returns arrives as a [*RemoteError]: its text, its type's name,
+// An error that a task returns arrives as a [*tristrand.RemoteError]: its text, its type's name,
 // and for errors.Is the errors of package tristrand and the well-known ones of the
 // standard library. A panic is a *tristrand.PanicError, as on every engine.
 //
