@@ -99,6 +99,13 @@ func TestJobsRunLater(t *testing.T) {
 	if took := time.Since(began); took < d {
 		t.Errorf("it ran after %v, too early", took)
 	}
+	due := c.ServerTime(ctx).Add(d)
+	if v, err := taskNote.Submit(ctx, p, noteIn{log, 1, 0}, cluster.At(due)).Result(ctx); v == 0 || err != nil {
+		t.Fatalf("the result is %d, %v", v, err)
+	}
+	if now := c.ServerTime(ctx); now.Before(due) {
+		t.Errorf("it ran at %v, too early by %v", now, due.Sub(now))
+	}
 	if !g.Cancel() {
 		t.Error("Cancel of a job that waits for its time is false")
 	}

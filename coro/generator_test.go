@@ -33,6 +33,9 @@ func TestGeneratorGivesItsValuesInOrder(t *testing.T) {
 	if !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
 		t.Errorf("got %v", got)
 	}
+	if values := slices.Collect(count(5).Values()); !slices.Equal(values, got) {
+		t.Errorf("Values gives %v", values)
+	}
 	g := count(1)
 	if v, err := g.Next(); v != 0 || err != nil {
 		t.Errorf("got %v, %v", v, err)
@@ -152,5 +155,18 @@ func TestGeneratorOnALockedThread(t *testing.T) {
 	})
 	if _, err := g.Next(); !errors.Is(err, coro.ErrThreadLocked) {
 		t.Errorf("a yield while locked: %v", err)
+	}
+}
+
+func TestGeneratorWithoutAPlaceForItsErrorPanicsWithIt(t *testing.T) {
+	boom := errors.New("boom")
+	g := coro.NewGenerator(func(yield func(int) (int, error)) error { return boom })
+	defer func() {
+		if v := recover(); v == nil || !errors.Is(v.(error), boom) {
+			t.Errorf("Values panics with %v", v)
+		}
+	}()
+	for range g.Values() {
+		t.Error("it has a value")
 	}
 }

@@ -46,6 +46,20 @@ func TestGreenletsSwitchInTheOrderThatTheyName(t *testing.T) {
 	}
 }
 
+func TestCurrentIsTheGreenletThatRuns(t *testing.T) {
+	if g := coro.Current(); g != nil {
+		t.Errorf("outside of all greenlets Current is %v", g)
+	}
+	var a, b *coro.Greenlet
+	a = coro.New(func(any) (any, error) {
+		b = coro.New(func(any) (any, error) { return coro.Current() == b, nil })
+		return must(b.Switch(nil)) == true && coro.Current() == a, nil
+	})
+	if must(a.Switch(nil)) != true || coro.Current() != nil {
+		t.Error("Current is not the greenlet that runs")
+	}
+}
+
 func TestValuesTravelBothWays(t *testing.T) {
 	var up, down *coro.Greenlet
 	up = coro.New(func(v any) (any, error) {

@@ -207,7 +207,7 @@ func second(_ any, err error) error { return err }
 func TestPoolFromGo(t *testing.T) {
 	ctx := t.Context()
 	c := dial(t, serve(t, typedServer(), "127.0.0.1:0").String())
-	p := manager.PoolOf(must[*manager.Proxy](t)(c.Create(ctx, "Pool", 2)))
+	p := must[*manager.Pool](t)(manager.NewPool(ctx, c, 2))
 	equal(t, must[any](t)(p.Apply(ctx, "builtins.pow", 2, 10)), any(int64(1024)))
 	equal(t, must[any](t)(p.Apply(ctx, double.Name(), 21)), any(int64(42)))
 	equal(t, must[any](t)(p.Apply(ctx, "mytasks.join", "a", 1)), any("[a 1] map[]"))
