@@ -31,4 +31,4 @@ const readable = false
 
 func word(uintptr) uintptr { return 0 }
 
-func getAnd(uintptr) (Token, uintptr) { return Get(), 0 }
+func getAnd(uintptr) (Token, uintptr) { return Get(), 1 }

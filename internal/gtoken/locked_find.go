@@ -28,6 +28,7 @@ func lockedSlow(off int32) bool {
 			go func() { found <- calibrate() }()
 			off = <-found
 			lockedAt.Store(off)
+			quickAt.Store(uint32(max(0, off)))
 		}
 		findLocked.Unlock()
 		if off > 0 {

@@ -29,6 +29,26 @@ func TestLockedTellsWhetherTheThreadIsLocked(t *testing.T) {
 	}
 }
 
+func TestFreeNeverSaysSoOfALockedGoroutine(t *testing.T) {
+	done := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		before := quickAt.Swap(0) // as long as the place is not known
+		_, early := Free()
+		quickAt.Store(before)
+		Locked()
+		_, late := Free()
+		done <- early || late
+	}()
+	if <-done {
+		t.Error("a locked goroutine is said to be free")
+	}
+	token, free := Free()
+	if token != Get() || free != readable {
+		t.Errorf("got %#x, %v", token, free)
+	}
+}
+
 func TestLockedWithoutThePlaceAsksTheStackTrace(t *testing.T) {
 	done := make(chan bool)
 	go func() {
