@@ -19,7 +19,8 @@ type family struct {
 	s       *strand.Strand // that they all are; nil if it is not known
 	alive   map[*Greenlet]struct{}
 	count   int
-	careful bool // it has a strand or a hook, of which switches have to tell
+	careful bool // a switch has more to do than to give a value; see caution
+	closing int  // greenlets that have been told to end and have not
 	kept    bool // by Greenlets or a hub, which end what is left
 
 	// What the switch under way takes along.
@@ -31,13 +32,20 @@ type family struct {
 }
 
 func newFamily(t *trunk, f *fiber, s *strand.Strand) *family {
-	fam := &family{trunk: t, s: s, careful: s != nil, alive: make(map[*Greenlet]struct{})}
+	fam := &family{trunk: t, s: s, careful: true, alive: make(map[*Greenlet]struct{})}
 	fam.root = &Greenlet{fib: f}
 	fam.root.state.Store(started)
 	fam.root.fam.Store(fam)
 	fam.cur = fam.root
 	f.fam = fam
 	return fam
+}
+
+// caution finds out whether switches have more to do than to give a value: to tell
+// the strand or a hook, to give an error, to see that a greenlet that closes does not
+// leave again, or that the last one has ended.
+func (fam *family) caution() {
+	fam.careful = fam.s != nil || fam.trace != nil || fam.err != nil || fam.closing > 0 || len(fam.alive) == 0
 }
 
 // family returns the family whose greenlets run on f, made by the first call.
@@ -93,15 +101,16 @@ func (fam *family) transfer(g *Greenlet, v any, err error, event string) (any, e
 		return fam.stillborn(g, err)
 	}
 	fam.trunk.switchTo(fam.aim(g, v, err, event))
-	return fam.returned(me, fam.v, fam.err)
+	return fam.returned(fam.v, fam.err)
 }
 
-// returned ends a switch in me, which has been switched to again and been given v
-// or err.
-func (fam *family) returned(me *Greenlet, v any, err error) (any, error) {
+// returned ends a switch in the greenlet that has been switched to again, and been
+// given v or err.
+func (fam *family) returned(v any, err error) (any, error) {
 	fam.v, fam.err = nil, nil
+	fam.caution()
 	fam.arrive()
-	if me == fam.root && len(fam.alive) == 0 && !fam.kept {
+	if fam.cur == fam.root && len(fam.alive) == 0 && !fam.kept {
 		fam.disband()
 	}
 	if fam.trace != nil {
@@ -138,6 +147,9 @@ func (fam *family) heir(g *Greenlet, v any, err error) (*Greenlet, any, error) {
 // aim makes g the one that runs and returns its fiber, to be switched to.
 func (fam *family) aim(g *Greenlet, v any, err error, event string) *fiber {
 	fam.v, fam.err = v, err
+	if err != nil || len(fam.alive) == 0 {
+		fam.careful = true
+	}
 	if fam.trace != nil {
 		fam.event, fam.origin = event, fam.cur
 	}
@@ -166,6 +178,7 @@ func (fam *family) arrive() {
 func (fam *family) take() (any, error) {
 	v, err := fam.v, fam.err
 	fam.v, fam.err = nil, nil
+	fam.caution()
 	return v, err
 }
 
@@ -225,7 +238,7 @@ func Trace(fn func(event string, from, to *Greenlet)) (before func(event string,
 	}
 	fam := f.family()
 	before, fam.trace, fam.event = fam.trace, fn, ""
-	fam.careful = fn != nil || fam.s != nil
+	fam.caution()
 	return before
 }
 

@@ -41,8 +41,7 @@ func (b bodyFunc) run() { b() }
 
 // A trunk is a set of fibers of which one runs at a time.
 type trunk struct {
-	cur   *fiber // the one that runs
-	to    *fiber // where the switch under way goes to
+	cur   *fiber // the one that runs, or that the switch under way goes to
 	ended *fiber // ended by Goexit, to be stopped by whoever sees it
 	idle  []*fiber
 	base  fiber          // the goroutine that the trunk stands on
@@ -56,7 +55,7 @@ func (t *trunk) init(idle int) {
 	t.base.trunk = t
 	t.base.below = &t.base
 	t.base.token.Store(gtoken.Get())
-	t.cur, t.to = &t.base, &t.base
+	t.cur = &t.base
 	t.most = idle
 }
 
@@ -88,6 +87,7 @@ func (t *trunk) new(b body) *fiber {
 		t.idle = t.idle[:last]
 	} else {
 		f = &fiber{trunk: t}
+		f.token.Store(0) // here may look at it from outside before it has begun
 	}
 	f.body = b
 	return f
@@ -124,7 +124,7 @@ func (f *fiber) rest() {
 	switch {
 	case f.body != nil:
 	case len(t.idle) >= t.most:
-		f.below, t.to, f.over = nil, f.then, true // whoever resumed it sees to the rest
+		f.below, t.cur, f.over = nil, f.then, true // whoever resumed it sees to the rest
 	default:
 		t.idle = append(t.idle, f)
 		t.switchTo(f.then)
@@ -145,7 +145,7 @@ func (f *fiber) end() {
 // the calling one. The caller must not be locked to its thread.
 func (t *trunk) switchTo(to *fiber) {
 	from := t.cur
-	t.to = to
+	t.cur = to
 	for to != from {
 		if to.below == nil {
 			if to.next == nil {
@@ -163,9 +163,8 @@ func (t *trunk) switchTo(to *fiber) {
 				return
 			}
 		}
-		to = t.to
+		to = t.cur
 	}
-	t.cur = from
 }
 
 // leave ends a fiber whose body has called Goexit, which would otherwise go on
@@ -173,7 +172,7 @@ func (t *trunk) switchTo(to *fiber) {
 // then ends in its place.
 func (f *fiber) leave() {
 	t := f.trunk
-	t.ended, t.to = f, f.then
+	t.ended, t.cur = f, f.then
 	f.below = nil
 	f.yield(struct{}{})
 }

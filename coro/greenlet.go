@@ -94,16 +94,15 @@ func (g *Greenlet) Switch(v any) (any, error) {
 	// the processor guesses every return wrong, so that each call costs much.
 	t := fam.trunk
 	from := t.running()
-	token, locked := gtoken.State()
-	if from == nil || from.token.Load() != token || locked || from.fam != fam || fam.careful {
+	token, free := gtoken.Free()
+	if from == nil || from.token.Load() != token || !free || from.fam != fam || fam.careful {
 		return g.enter(v)
 	}
-	me, to := fam.cur, g.fib
-	if g.state.Load() != started || g == me || me.closing {
+	to := g.fib
+	if to == nil || to == from { // not started, dead, or the caller
 		return g.enter(v)
 	}
-	fam.cur, fam.v = g, v
-	t.to = to
+	fam.cur, fam.v, t.cur = g, v, to
 	for {
 		if to.below != nil {
 			from.below = nil
@@ -118,16 +117,14 @@ func (g *Greenlet) Switch(v any) (any, error) {
 		if t.ended != nil {
 			t.reap()
 		}
-		if to = t.to; to == from {
+		if to = t.cur; to == from {
 			break
 		}
 	}
-	t.cur = from
-	v, err := fam.v, fam.err
-	if fam.careful || err != nil || len(fam.alive) == 0 {
-		return fam.returned(me, v, err)
+	if fam.careful {
+		return fam.returned(fam.v, fam.err)
 	}
-	return v, nil
+	return fam.v, nil
 }
 
 // enter is Switch for all cases.
@@ -258,11 +255,14 @@ func (g *Greenlet) Close() error {
 	}
 	before := g.parent
 	g.parent, g.closing = fam.cur, true
+	fam.closing++
+	fam.careful = true
 	v, err := fam.transfer(g, nil, ErrKilled, "throw")
 	for g.state.Load() != dead { // it switched away instead
 		_, err = fam.transfer(g, nil, ErrKilled, "throw")
 	}
 	g.parent = before
+	fam.closing--
 	_ = v
 	if errors.Is(err, ErrKilled) || errors.Is(err, tristrand.ErrGoexit) {
 		return nil

@@ -289,7 +289,7 @@ func (h *Hub) Park(s *strand.Strand) {
 	default:
 		to = h.fiberOf(next)
 	}
-	for t.to = to; to != from; to = t.to { // trunk.switchTo
+	for t.cur = to; to != from; to = t.cur { // trunk.switchTo
 		if to.below != nil {
 			from.below = nil
 			from.yield(struct{}{})
@@ -304,7 +304,7 @@ func (h *Hub) Park(s *strand.Strand) {
 			t.reap()
 		}
 	}
-	t.cur, st.state = from, running
+	st.state = running
 	if h.outer != nil {
 		h.tellOuter()
 	}
