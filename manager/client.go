@@ -313,7 +313,7 @@ func (c *Client) do(ctx context.Context, cl call) (any, error) {
 		return nil, strand.Err(ctx)
 	}
 	if cl.kwds == nil {
-		cl.kwds = new(pickle.Dict)
+		cl.kwds = noKwds
 	}
 	for try := 0; ; try++ {
 		lk, err := c.connect(ctx)
@@ -333,6 +333,9 @@ func (c *Client) do(ctx context.Context, cl call) (any, error) {
 }
 
 const maxTries = 3
+
+// noKwds are the keywords of a call without any.
+var noKwds = new(pickle.Dict)
 
 // linked reports whether the server is Go's.
 func (c *Client) linked() bool {

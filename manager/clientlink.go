@@ -34,11 +34,15 @@ type clientLink struct {
 	out  linkWriter
 	over chan struct{} // closed when the reader has ended
 
+	reading pickle.Options // of the reader, as is found
+	found   []*Proxy       // in the answer that is read
+
 	mu      sync.Mutex // guards the rest
 	next    int64
 	calls   map[int64]*linkCall
 	err     error // why it broke
 	strands map[strand.ID]bool
+	places  map[uintptr]any // what strand.Place says of callers
 }
 
 // a linkCall is a call that has no answer yet.
@@ -53,7 +57,8 @@ type linkCall struct {
 }
 
 func newClientLink(c *Client, nc net.Conn, r *mpwire.Reader) *clientLink {
-	lk := &clientLink{c: c, nc: nc, r: r, over: make(chan struct{}), calls: map[int64]*linkCall{}, strands: map[strand.ID]bool{}}
+	lk := &clientLink{c: c, nc: nc, r: r, over: make(chan struct{}), calls: map[int64]*linkCall{}, strands: map[strand.ID]bool{}, places: map[uintptr]any{}}
+	lk.reading = c.reading(&lk.found)
 	lk.out.write = func(b []byte) error {
 		_, err := nc.Write(b)
 		return err
@@ -99,8 +104,8 @@ func (lk *clientLink) one() error {
 	if err != nil {
 		return err
 	}
-	var found []*Proxy
-	v, err := pickle.Unmarshal(data, lk.c.reading(&found))
+	lk.found = nil
+	v, err := pickle.Unmarshal(data, lk.reading)
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func (lk *clientLink) one() error {
 	p := lk.calls[n]
 	delete(lk.calls, n)
 	if p != nil {
-		p.kind, p.v, p.is, p.proxies, p.done = kind, t[2], decode(t[3]), found, true
+		p.kind, p.v, p.is, p.proxies, p.done = kind, t[2], decode(t[3]), lk.found, true
 	}
 	lk.mu.Unlock()
 	if p != nil {
@@ -170,7 +175,19 @@ func (lk *clientLink) who(ctx context.Context, s *strand.Strand, cl call) any {
 		lk.remember(s)
 	}
 	_, timed := ctx.Deadline()
-	return pickle.Tuple{id, name, strand.Place(cl.place), timed}
+	return pickle.Tuple{id, name, lk.place(cl.place), timed}
+}
+
+// place is where a call is made, a str.
+func (lk *clientLink) place(pc uintptr) any {
+	lk.mu.Lock()
+	defer lk.mu.Unlock()
+	at, ok := lk.places[pc]
+	if !ok {
+		at = strand.Place(pc)
+		lk.places[pc] = at
+	}
+	return at
 }
 
 // remember sees to it that the server is told when the strand ends.

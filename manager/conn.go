@@ -162,6 +162,18 @@ const (
 	unserializable = "#UNSERIALIZABLE"
 )
 
+// kindValue is a kind as a value that needs no memory.
+func kindValue(kind string) any {
+	switch kind {
+	case returned:
+		return returned
+	case raised:
+		return raised
+	default:
+		return kind
+	}
+}
+
 // buffers are for answers.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -199,7 +211,7 @@ func newBuffer() *[]byte {
 
 // frame is the frame of an answer, perhaps in b.
 func (c *conn) frame(b *[]byte, kind string, v any) ([]byte, error) {
-	frame, err := pickle.MarshalMost(mpwire.Begin((*b)[:0]), pickle.Tuple{kind, v}, c.s.MaxMessageBytes)
+	frame, err := pickle.MarshalMost(mpwire.Begin((*b)[:0]), pickle.Tuple{kindValue(kind), v}, c.s.MaxMessageBytes)
 	if err != nil {
 		text := pickle.Tuple{unserializable, failure(err)}
 		if frame, err = pickle.Marshal(mpwire.Begin((*b)[:0]), text); err != nil {

@@ -257,7 +257,7 @@ func (lk *link) answer(n int64, kind string, v any, err error) error {
 	if n == 0 {
 		return nil
 	}
-	werr := lk.out.add(pickle.Tuple{n, kind, v, code(err)})
+	werr := lk.out.add(pickle.Tuple{n, kindValue(kind), v, code(err)})
 	if w, ok := errors.AsType[*pickle.WriteError](werr); ok {
 		return lk.out.add(pickle.Tuple{n, unserializable, failure(w), nil})
 	}

@@ -22,6 +22,7 @@ type Proxy struct {
 	c       *Client
 	typeid  string
 	id      string
+	ident   any // id
 	class   pickle.Global
 	exposed []string
 	cleanup runtime.Cleanup
@@ -69,7 +70,7 @@ func (c *Client) CreateNamed(ctx context.Context, typeid string, kwds map[string
 
 // newProxy makes a proxy that has a reference.
 func (c *Client) newProxy(typeid, id string, exposed any) *Proxy {
-	p := &Proxy{c: c, typeid: typeid, id: id, class: pickle.Global{Module: "multiprocessing.managers", Name: "AutoProxy"}}
+	p := &Proxy{c: c, typeid: typeid, id: id, ident: id, class: pickle.Global{Module: "multiprocessing.managers", Name: "AutoProxy"}}
 	if name := standardProxies[typeid]; name != "" {
 		p.class.Name = name
 	}
@@ -162,7 +163,7 @@ func (c *Client) rebuilding(class *pickle.Class, found *[]*Proxy) *pickle.Class 
 			return v, nil
 		}
 		typeid, _ := hp.Token.Type.(string)
-		p := &Proxy{c: c, typeid: typeid, id: hp.Token.ID, class: hp.Class_}
+		p := &Proxy{c: c, typeid: typeid, id: hp.Token.ID, ident: hp.Token.ID, class: hp.Class_}
 		if len(args) == 4 {
 			if kw, ok := args[3].(*pickle.Dict); ok {
 				if names, ok, _ := kw.Get("exposed"); ok {
@@ -258,7 +259,7 @@ func (p *Proxy) raw(ctx context.Context, method string, args ...any) (any, error
 }
 
 func (p *Proxy) do(ctx context.Context, cl call) (any, error) {
-	cl.ident = p.id
+	cl.ident = p.ident
 	v, err := p.c.do(ctx, cl)
 	runtime.KeepAlive(p) // its reference
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Options say what is read. The zero value reads data without any class.
@@ -66,13 +67,18 @@ func Unmarshal(data []byte, o Options) (v any, err error) {
 	if o.MaxItems == 0 {
 		o.MaxItems = defaultItems
 	}
-	d := decoder{data: data, o: o, left: o.MaxItems}
-	d.stack = d.space[:0]
+	d, ok := decoders.Get().(*decoder)
+	if !ok {
+		d = &decoder{stack: make([]any, 0, keptValues/4)}
+	}
+	d.data, d.o, d.left = data, o, o.MaxItems
 	defer func() {
-		switch r := recover().(type) {
+		r, at := recover(), d.at
+		d.release()
+		switch r := r.(type) {
 		case nil:
 		case *Error:
-			r.At = d.at
+			r.At = at
 			v, err = nil, r
 		default:
 			panic(r)
@@ -87,6 +93,24 @@ func Unmarshal(data []byte, o Options) (v any, err error) {
 	return v, nil
 }
 
+// decoders keep what a decoder works with.
+var decoders sync.Pool
+
+// keptValues is how much is kept of the stack and the memo.
+const keptValues = 64
+
+// release forgets all values.
+func (d *decoder) release() {
+	if cap(d.stack) > keptValues || cap(d.memo) > keptValues || cap(d.marks) > keptValues {
+		return
+	}
+	stack, memo := d.stack[:cap(d.stack)], d.memo[:cap(d.memo)]
+	clear(stack)
+	clear(memo)
+	*d = decoder{stack: stack[:0], memo: memo[:0], marks: d.marks[:0]}
+	decoders.Put(d)
+}
+
 // FirstInt returns the int that a pickled tuple begins with, if the tuple is
 // written as Marshal does it. It is for an answer to a message that cannot be
 // read.
@@ -95,7 +119,6 @@ func FirstInt(data []byte) (int64, bool) {
 		return 0, false
 	}
 	d := decoder{data: data, at: 3, left: 16, o: Options{MaxDepth: 1}}
-	d.stack = d.space[:0]
 	defer func() { _ = recover() }() // it says how the message ended too soon
 	if op := d.byte(); !d.scalar(op) || len(d.stack) != 1 {
 		return 0, false
@@ -115,7 +138,6 @@ type decoder struct {
 	stack []any
 	marks []int // indices of marks in the stack
 	memo  []any
-	space [16]any
 
 	left       int // items that may still be made
 	containers int
@@ -237,7 +259,7 @@ func (d *decoder) scalar(op byte) bool {
 	case opBinFloat:
 		d.push(math.Float64frombits(binary.BigEndian.Uint64(d.take(8))))
 	case opShortStr:
-		d.push(d.text(d.take(d.size(1))))
+		d.short(d.take(uint64(d.byte())))
 	case opBinUnicode:
 		d.push(d.text(d.take(d.size(4))))
 	case opBinStr8:
@@ -253,17 +275,26 @@ func (d *decoder) scalar(op byte) bool {
 	case opMemoize:
 		d.put(uint64(len(d.memo)))
 	case opBinPut:
-		d.put(d.size(1))
+		d.put(uint64(d.byte()))
 	case opLongBinPut:
 		d.put(d.size(4))
 	case opBinGet:
-		d.get(d.size(1))
+		d.get(uint64(d.byte()))
 	case opLongBinGet:
 		d.get(d.size(4))
 	default:
 		return false
 	}
 	return true
+}
+
+// short pushes a short text.
+func (d *decoder) short(b []byte) {
+	if w, ok := words[string(b)]; ok {
+		d.push(w)
+		return
+	}
+	d.push(d.text(b))
 }
 
 func (d *decoder) text(b []byte) string {

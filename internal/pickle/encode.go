@@ -49,29 +49,63 @@ type encoder struct {
 	b    []byte
 	most int    // of b; 0 is no bound
 	next uint32 // the next index of the memo
-	few  []memoed
-	many map[any]uint32
+	few  [fewMemoed]memoed
+	n    int // of few
+	many map[ref]uint32
 }
 
 type memoed struct {
-	id any
+	id ref
 	at uint32
 }
 
+// A ref tells what may be written once apart from others: a pointer, or where the
+// items of a tuple, the text of a str, the bytes are. The zero ref is none.
+type ref struct {
+	v     any // the pointer, or a Tuple, string or Bytes without anything
+	first unsafe.Pointer
+	n     int
+}
+
+func refOf(v any) ref {
+	switch v := v.(type) {
+	case Tuple:
+		return refOfTuple(v)
+	case *List, *Dict, *Set, *FrozenSet, *ByteArray, *Object, *Range, *Slice, Reducer:
+		return ref{v: v}
+	default:
+		return ref{}
+	}
+}
+
+func refOfTuple(t Tuple) ref {
+	if len(t) == 0 {
+		return ref{}
+	}
+	return ref{v: isTuple{}, first: unsafe.Pointer(unsafe.SliceData(t)), n: len(t)}
+}
+
+type (
+	isTuple struct{}
+	isText  struct{}
+	isBytes struct{}
+)
+
 const fewMemoed = 16
 
-func (e *encoder) memoize(id any) {
-	if id == nil {
+func (e *encoder) memoize(id ref) {
+	if id == (ref{}) {
 		return
 	}
 	e.b = append(e.b, opMemoize)
 	switch {
 	case e.many != nil:
 		e.many[id] = e.next
-	case len(e.few) < fewMemoed:
-		e.few = append(e.few, memoed{id, e.next})
+	case e.n < fewMemoed:
+		e.few[e.n] = memoed{id, e.next}
+		e.n++
 	default:
-		e.many = make(map[any]uint32, 4*fewMemoed)
+		e.many = make(map[ref]uint32, 4*fewMemoed)
 		for _, m := range e.few {
 			e.many[m.id] = m.at
 		}
@@ -81,11 +115,11 @@ func (e *encoder) memoize(id any) {
 }
 
 // again writes a reference to what has been written before.
-func (e *encoder) again(id any) bool {
+func (e *encoder) again(id ref) bool {
 	at, ok := uint32(0), false
 	if e.many != nil {
 		at, ok = e.many[id]
-	} else if i := slices.IndexFunc(e.few, func(m memoed) bool { return m.id == id }); i >= 0 {
+	} else if i := slices.IndexFunc(e.few[:e.n], func(m memoed) bool { return m.id == id }); i >= 0 {
 		at, ok = e.few[i].at, true
 	}
 	switch {
@@ -139,8 +173,8 @@ func (e *encoder) write(v any, depth int) error {
 }
 
 func (e *encoder) container(v any, depth int) error {
-	id := identity(v)
-	if id != nil && e.again(id) {
+	id := refOf(v)
+	if id != (ref{}) && e.again(id) {
 		return nil
 	}
 	switch v := v.(type) {
@@ -188,7 +222,7 @@ func (e *encoder) container(v any, depth int) error {
 	return err
 }
 
-func (e *encoder) tuple(t Tuple, id any, depth int) error {
+func (e *encoder) tuple(t Tuple, id ref, depth int) error {
 	if len(t) == 0 {
 		e.b = append(e.b, opEmptyTuple)
 		return nil
@@ -202,7 +236,7 @@ func (e *encoder) tuple(t Tuple, id any, depth int) error {
 		}
 	}
 	// A tuple that holds itself, through a list, has been written meanwhile.
-	if len(e.few) > 0 {
+	if e.n > 0 {
 		mark := len(e.b)
 		if e.again(id) {
 			ref := slices.Clone(e.b[mark:])
@@ -282,14 +316,14 @@ func (e *encoder) global(g Global) {
 
 func (e *encoder) call(g Global, args Tuple, depth int) error {
 	e.global(g)
-	if err := e.tuple(args, identity(args), depth+1); err != nil {
+	if err := e.tuple(args, refOfTuple(args), depth+1); err != nil {
 		return err
 	}
 	e.b = append(e.b, opReduce)
 	return nil
 }
 
-func (e *encoder) object(o *Object, id any, depth int) error {
+func (e *encoder) object(o *Object, id ref, depth int) error {
 	if err := e.call(o.Class, o.Args, depth); err != nil {
 		return err
 	}
@@ -311,31 +345,19 @@ func (e *encoder) object(o *Object, id any, depth int) error {
 	return nil
 }
 
-// The identities of texts and bytes that are long enough to be written once.
-type (
-	textID struct {
-		first *byte
-		n     int
-	}
-	bytesID struct {
-		first *byte
-		n     int
-	}
-)
-
 // longText is from where on a str or bytes is written once. A short one costs
 // little more than a reference.
 const longText = 32
 
 // once writes a str or bytes, or refers to it.
-func (e *encoder) once(s string, isText bool, op1, op4, op8 byte) {
+func (e *encoder) once(s string, text bool, op1, op4, op8 byte) {
 	if len(s) < longText {
 		e.blob(s, op1, op4, op8)
 		return
 	}
-	var id any = bytesID{unsafe.StringData(s), len(s)}
-	if isText {
-		id = textID{unsafe.StringData(s), len(s)}
+	id := ref{v: isBytes{}, first: unsafe.Pointer(unsafe.StringData(s)), n: len(s)}
+	if text {
+		id.v = isText{}
 	}
 	if e.again(id) {
 		return
