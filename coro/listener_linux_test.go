@@ -39,7 +39,7 @@ func TestAListenerThatWasShutDown(t *testing.T) {
 					})
 				}
 				run(t, func(ctx context.Context) error {
-					l, err := coro.ShareForTest(ctx, plain)
+					l, err := coro.ShareListener(ctx, plain)
 					if err != nil {
 						return err
 					}
