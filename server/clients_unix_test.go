@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,26 +73,77 @@ sys.stdout.write(data.decode())`
 	}
 }
 
+// page answers HTTP requests, of which it sees the empty line at their end.
+var page = server.Handle("test.page", func(_ context.Context, c *server.Conn) error {
+	for line, err := range c.Lines() {
+		if err != nil {
+			return err
+		}
+		if line != "" {
+			continue
+		}
+		if _, err := c.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// models are those that the system has.
+func models() map[string]server.Model {
+	all := map[string]server.Model{"threads": server.Threads{}, "coroutines": server.Coroutines{}, "hubs": server.Coroutines{Hubs: 2}}
+	if runtime.GOOS == "linux" {
+		all["processes"] = server.Processes{Workers: 2}
+	}
+	return all
+}
+
+// wrk keeps 50 connections busy, all of whose requests are answered; then the server
+// stops.
+func TestLoadByWrk(t *testing.T) {
+	path, err := exec.LookPath("wrk")
+	if err != nil {
+		t.Skip("wrk is not installed")
+	}
+	for name, model := range models() {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, &server.Server{Handler: page, Model: model, OnError: func(_ context.Context, _ net.Addr, err error) { t.Error(err) }})
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, path, "-t1", "-c50", "-d1s", "--timeout", "30s", "http://"+s.addr.String()+"/").CombinedOutput()
+			text := string(out)
+			if err != nil || !strings.Contains(text, "Requests/sec") || strings.Contains(text, "Socket errors") || strings.Contains(text, "Non-2xx") {
+				t.Errorf("%v\n%s", err, text)
+			}
+			if st := s.Stats(); st.Accepted < 50 || st.Failed != 0 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// torrent answers "much" with more than anybody reads, and waits otherwise.
+var torrent = server.Handle("test.torrent", func(_ context.Context, c *server.Conn) error {
+	line, err := c.ReadLine()
+	if err != nil {
+		return err
+	}
+	if line == "much" {
+		for {
+			if _, err := c.Write(make([]byte, 1<<16)); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = c.ReadLine()
+	return err
+})
+
 // A reset in each state: before the handler reads, while it waits, while it writes.
 func TestResets(t *testing.T) {
-	for name, model := range map[string]server.Model{"threads": server.Threads{}, "coroutines": server.Coroutines{}} {
+	for name, model := range models() {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, &server.Server{Model: model, OnError: func(_ context.Context, _ net.Addr, err error) { t.Error(err) },
-				Handler: server.HandlerFunc(func(_ context.Context, c *server.Conn) error {
-					line, err := c.ReadLine()
-					if err != nil {
-						return err
-					}
-					if line == "much" {
-						for {
-							if _, err := c.Write(make([]byte, 1<<16)); err != nil {
-								return err
-							}
-						}
-					}
-					_, err = c.ReadLine()
-					return err
-				})})
+			s := start(t, &server.Server{Model: model, Handler: torrent, OnError: func(_ context.Context, _ net.Addr, err error) { t.Error(err) }})
 			for _, say := range []string{"", "half", "one\n", "one\nhalf", "much\n"} {
 				for range 5 {
 					c := s.dial(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
 	"github.com/tristrand/tristrand/coro"
@@ -79,13 +78,9 @@ func (e *coroutines) accept(base context.Context, src *listener) error {
 
 // loop accepts on the hub of ctx, on a socket that it shares with the others.
 func (e *coroutines) loop(ctx context.Context, src *listener) error {
-	shared, err := duplicate(src.Listener)
+	l, err := coro.ShareListener(ctx, src.Listener)
 	if err != nil {
-		return err
-	}
-	l, err := coro.WrapListener(ctx, shared)
-	if err != nil {
-		return err
+		return fmt.Errorf("server: %w", err)
 	}
 	defer func() { _ = l.Close() }()
 	e.mu.Lock()
@@ -97,25 +92,8 @@ func (e *coroutines) loop(ctx context.Context, src *listener) error {
 	return e.room.acceptConns(ctx, &listener{Listener: l, socket: src.Listener, ours: src.ours, passedOn: src.passedOn})
 }
 
-// duplicate returns a listener on the same socket.
-func duplicate(l net.Listener) (net.Listener, error) {
-	s, ok := l.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, fmt.Errorf("server: %T gives no descriptor to a hub", l)
-	}
-	f, err := s.File()
-	if err != nil {
-		return nil, fmt.Errorf("server: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	same, err := net.FileListener(f)
-	if u, ok := same.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	return same, err
-}
-
 func (e *coroutines) serve(ctx context.Context, c *Conn) {
+	tuneConn(c.sock, e.room.s.KeepAlive)
 	name := "conn " + c.String()
 	c.strand.Store(&name)
 	c.coroutine = coro.Spawn(ctx, func(ctx context.Context) error {

@@ -118,11 +118,13 @@ type rawListener struct {
 	file         *os.File // the same socket
 	raw          syscall.RawConn
 	local        net.Addr // nil: it differs from connection to connection
+	tune         func(fd int)
 }
 
-// newRawListener makes l accept descriptors. What accepted sockets have to have is set on
-// the listening one, from which they inherit it.
-func newRawListener(l net.Listener, keepAlive net.KeepAliveConfig) (*rawListener, error) {
+// newRawListener makes l accept descriptors. Those of a socket that we have opened have
+// inherited what they have to be set to.
+func newRawListener(src *listener, keepAlive net.KeepAliveConfig) (*rawListener, error) {
+	l := src.Listener
 	s, ok := l.(interface{ File() (*os.File, error) })
 	if !ok {
 		return nil, fmt.Errorf("server: %T gives no descriptor to hand to processes", l)
@@ -140,31 +142,11 @@ func newRawListener(l net.Listener, keepAlive net.KeepAliveConfig) (*rawListener
 		if t.IP.IsUnspecified() {
 			r.local = nil
 		}
-		_ = r.raw.Control(func(fd uintptr) { inheritable(int(fd), keepAlive) })
+		if !src.ours {
+			r.tune = func(fd int) { tune(fd, keepAlive) }
+		}
 	}
 	return r, nil
-}
-
-// inheritable sets the options that package net sets on TCP connections.
-func inheritable(fd int, k net.KeepAliveConfig) {
-	seconds := func(d, otherwise time.Duration) int {
-		if d == 0 {
-			d = otherwise
-		}
-		return int((d + time.Second - 1) / time.Second)
-	}
-	count := k.Count
-	if count == 0 {
-		count = 9
-	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if !k.Enable && k != (net.KeepAliveConfig{}) {
-		return
-	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(k.Idle, 15*time.Second))
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(k.Interval, 15*time.Second))
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, count)
 }
 
 // Accept waits for a client.
@@ -189,6 +171,9 @@ func (r *rawListener) Accept() (net.Conn, error) {
 	}
 	if acceptErr != nil {
 		return nil, os.NewSyscallError("accept4", acceptErr)
+	}
+	if r.tune != nil {
+		r.tune(fd)
 	}
 	h := &handed{fd: fd, remote: addrOf(from), local: r.local}
 	if h.local == nil {

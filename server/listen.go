@@ -148,7 +148,10 @@ func (s *Server) open(ctx context.Context) (_ []source, err error) {
 }
 
 func (s *Server) openOne(ctx context.Context, network, addr string, share bool) (source, error) {
-	lc := net.ListenConfig{KeepAliveConfig: s.KeepAlive, Control: func(_, _ string, raw syscall.RawConn) error {
+	lc := net.ListenConfig{KeepAliveConfig: s.KeepAlive, Control: func(network, _ string, raw syscall.RawConn) error {
+		if strings.HasPrefix(network, "tcp") {
+			tuneListener(raw, s.KeepAlive)
+		}
 		if share {
 			return sharePort(raw)
 		}

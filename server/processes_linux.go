@@ -96,7 +96,7 @@ func (e *processes) sockets() error {
 		if !ok {
 			return errors.New("server: streams and datagrams do not mix")
 		}
-		raw, err := newRawListener(l.Listener, e.room.s.KeepAlive)
+		raw, err := newRawListener(l, e.room.s.KeepAlive)
 		if err != nil {
 			return err
 		}

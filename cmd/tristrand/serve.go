@@ -30,6 +30,7 @@ type serveCmd struct {
 	WhenFull   string   `enum:"wait,refuse" default:"wait" help:"What becomes of more than --max: ${enum}."`
 	LimitPerIP int      `name:"limit-per-ip" placeholder:"N" help:"Connections at once from one address, of IPv6 a /64; more are refused."`
 	Idle       duration `placeholder:"D" help:"Hang up when a client has sent nothing, and was sent nothing, for so long."`
+	Read       duration `name:"read-timeout" placeholder:"D" help:"Hang up when a client does not end a line, or the head of a request, in so long, however slowly it sends; without --idle that is so long, too."`
 	Write      duration `name:"write-timeout" placeholder:"D" help:"Hang up when a client does not read for so long."`
 	Drain      duration `default:"10s" placeholder:"D" help:"How long connections may go on after SIGTERM or Ctrl-C; ${default}."`
 	Grace      duration `default:"2s" placeholder:"D" help:"How long handlers have after that until they are cut, and programs between SIGTERM and SIGKILL; ${default}."`
@@ -70,6 +71,8 @@ func (c *serveCmd) Validate() error {
 	switch {
 	case addr == "":
 		return errors.New(`no address: give one, as in "tristrand serve :7000 -- cat"`)
+	case len(rest) == 0 && c.Handler == "" && !strings.Contains(addr, ":") && addr != "inherited":
+		return fmt.Errorf(`%q is no address: give one first, as in "tristrand serve :7000 -- %s"`, addr, addr)
 	case c.Handler == "" && len(rest) == 0:
 		return fmt.Errorf(`nothing to serve with: give a program, as in "tristrand serve %s -- cat", or a --handler`, addr)
 	case c.Handler != "" && serve.Builtin(c.Handler) == nil:
@@ -80,6 +83,8 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--handler http-file takes one folder, not %d", len(rest))
 	case c.Handler == "" && c.Model == "process":
 		return errors.New("--model process is for a --handler: a program is a process for each connection on any model")
+	case c.Handler == "" && c.Read > 0:
+		return errors.New("--read-timeout is for a --handler: what a message is for a program is not known here; --idle is for both")
 	case c.PerConnection && c.Model != "process":
 		return errors.New("--per-connection is for --model process")
 	case c.Max < 0 || c.LimitPerIP < 0 || c.Workers < 0 || c.Backlog < 0 || c.Shards < 0:
@@ -166,7 +171,7 @@ func (c *serveCmd) server(log *slog.Logger) (*server.Server, error) {
 	}
 	s := &server.Server{
 		Addr: addr, MaxConns: c.Max, MaxPerAddr: c.LimitPerIP, Proxy: proxies, Backlog: c.Backlog, Shards: c.Shards,
-		IdleTimeout: time.Duration(c.Idle), WriteTimeout: time.Duration(c.Write), CertFile: c.TLSCert, KeyFile: c.TLSKey, ClientCAFile: c.TLSClientCA,
+		IdleTimeout: time.Duration(c.Idle), ReadTimeout: time.Duration(c.Read), WriteTimeout: time.Duration(c.Write), CertFile: c.TLSCert, KeyFile: c.TLSKey, ClientCAFile: c.TLSClientCA,
 		DrainTimeout: time.Duration(c.Drain), DrainIdle: min(time.Second, time.Duration(c.Drain)), Grace: time.Duration(c.Grace),
 		OnError: func(_ context.Context, remote net.Addr, err error) {
 			args := []any{"error", firstLine(err)}
@@ -227,7 +232,7 @@ func (c *serveCmd) builtin(rest []string) (server.Handler, error) {
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("%s is no folder", dir)
 		}
-		if err := os.Setenv(serve.FolderEnv, dir); err != nil {
+		if err := errors.Join(os.Setenv(serve.FolderEnv, dir), os.Setenv(serve.HeadEnv, time.Duration(c.Read).String())); err != nil {
 			return nil, err
 		}
 	}

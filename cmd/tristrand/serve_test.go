@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,14 @@ var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
 
 func serving(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{cmd: exec.Command("tristrand", append([]string{"serve"}, args...)...), log: make(chan string, 1000)}
+	return awaitListening(t, exec.Command("tristrand", append([]string{"serve"}, args...)...))
+}
+
+// awaitListening starts a server with files from 3 on, and waits until it listens.
+func awaitListening(t *testing.T, cmd *exec.Cmd, files ...*os.File) *served {
+	t.Helper()
+	s := &served{cmd: cmd, log: make(chan string, 1000)}
+	cmd.ExtraFiles = files
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -230,6 +238,78 @@ func TestServeInProcesses(t *testing.T) {
 		}
 		if code, log := s.stop(t); code != 0 || !strings.Contains(log, "accepted=5") {
 			t.Errorf("exit code %d, log:\n%s", code, log)
+		}
+	}
+}
+
+// A client that sends a byte now and then, and never a whole line or request, is let
+// go.
+func TestServeLetsSlowClientsGo(t *testing.T) {
+	for _, args := range [][]string{{"--handler", "upper", "127.0.0.1:0"}, {"--handler", "http-file", "127.0.0.1:0", t.TempDir()}} {
+		s := serving(t, append([]string{"--read-timeout", "0.3", "--idle", "1h"}, args...)...)
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan error, 1)
+		go func() {
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+			_, err := io.ReadAll(c)
+			gone <- err
+		}()
+		for len(gone) == 0 {
+			if _, err := c.Write([]byte("G")); err != nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err := <-gone; errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v: it is still connected", args)
+		}
+		_ = c.Close()
+		if code, log := s.stop(t); code != 0 {
+			t.Errorf("exit code %d, log:\n%s", code, log)
+		}
+	}
+}
+
+// A socket that was passed on, as systemd does it, or as a descriptor: it stays open
+// for the next server.
+func TestServeInheritedSockets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for _, network := range []string{"tcp", "unix"} {
+		addr := "127.0.0.1:0"
+		if network == "unix" {
+			addr = path
+		}
+		l, err := net.Listen(network, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		f, err := l.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for _, how := range []string{
+			`LISTEN_FDS=1 LISTEN_PID=$$ exec tristrand serve inherited -- sh -c 'cat; echo "$LISTEN_FDS"'`,
+			`LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=web exec tristrand serve --handler echo inherited:web`,
+			`exec tristrand serve --model coro --handler echo fd:3`,
+			`exec tristrand serve --handler echo fd:0 <&3`,
+		} {
+			s := awaitListening(t, exec.Command("sh", "-c", how), f)
+			if got := strings.TrimSpace(s.say(t, "hello\n")); got != "hello" {
+				t.Errorf("%s: %s: got %q", network, how, got)
+			}
+			if code, log := s.stop(t); code != 0 || !strings.Contains(log, "accepted=1") {
+				t.Errorf("%s: exit code %d, log:\n%s", how, code, log)
+			}
+		}
+	}
+	for _, how := range []string{"exec tristrand serve --handler echo inherited", "LISTEN_FDS=1 LISTEN_PID=1 exec tristrand serve --handler echo inherited", "LISTEN_FDS=x LISTEN_PID=$$ exec tristrand serve --handler echo inherited", "exec tristrand serve --handler echo fd:77"} {
+		if out, err := exec.Command("sh", "-c", how).CombinedOutput(); err == nil || !strings.Contains(string(out), "tristrand serve: server: ") {
+			t.Errorf("%s: %v, %s", how, err, out)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tristrand/tristrand/coro"
 	"github.com/tristrand/tristrand/server"
@@ -74,9 +75,12 @@ func discard(_ context.Context, c *server.Conn) error {
 	return err
 }
 
-// FolderEnv names the variable that tells where http-file's files are: it reaches
-// worker processes as well.
-const FolderEnv = "TRISTRAND_SERVE_FOLDER"
+// FolderEnv and HeadEnv name the variables that tell where http-file's files are, and
+// how long the head of a request may take: they reach worker processes as well.
+const (
+	FolderEnv = "TRISTRAND_SERVE_FOLDER"
+	HeadEnv   = "TRISTRAND_SERVE_HEAD"
+)
 
 // folder is what http-file serves; it cannot be left by links or "..".
 var folder = sync.OnceValues(func() (*os.Root, error) { return os.OpenRoot(os.Getenv(FolderEnv)) })
@@ -95,7 +99,8 @@ func serveFiles(ctx context.Context, c *server.Conn) error {
 	}
 	l := &single{conn: make(chan net.Conn, 1), over: make(chan struct{}), addr: c.LocalAddr()}
 	l.conn <- &reported{Conn: c, closed: sync.OnceFunc(func() { close(l.over) })}
-	web := &http.Server{Handler: http.FileServerFS(root.FS()), BaseContext: func(net.Listener) context.Context { return ctx }}
+	head, _ := time.ParseDuration(os.Getenv(HeadEnv)) // an error is 0: no bound
+	web := &http.Server{ReadHeaderTimeout: head, Handler: http.FileServerFS(root.FS()), BaseContext: func(net.Listener) context.Context { return ctx }}
 	watch := make(chan struct{})
 	go func() {
 		defer close(watch)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,7 +26,10 @@ import (
 type Program struct {
 	Path string
 	Args []string // with the program's name
-	Env  []string
+
+	// Env is what the program's environment has beside who is served. It is asked when
+	// the first connection comes: variables that were meant for the server are gone then.
+	Env func() []string
 
 	// Pump passes the bytes on instead of the socket: for TLS, for PROXY headers,
 	// and so that the server's time-outs count.
@@ -42,7 +46,7 @@ func NewProgram(args []string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Path: path, Args: args, Env: os.Environ()}, nil
+	return &Program{Path: path, Args: args, Env: sync.OnceValue(os.Environ)}, nil
 }
 
 // An ExitError says that a program has not ended with status 0.
@@ -78,7 +82,7 @@ func (p *Program) serve(ctx context.Context, c *server.Conn) error {
 // run starts the program with f and waits for its end.
 func (p *Program) run(ctx context.Context, c *server.Conn, f *os.File) error {
 	proc, err := os.StartProcess(p.Path, p.Args, &os.ProcAttr{
-		Files: []*os.File{f, f, os.Stderr}, Env: append(environment(c), p.Env...), Sys: ownGroup(),
+		Files: []*os.File{f, f, os.Stderr}, Env: append(environment(c), p.Env()...), Sys: ownGroup(),
 	})
 	if err != nil {
 		return fmt.Errorf("starting the program: %w", err)
