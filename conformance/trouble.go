@@ -217,7 +217,7 @@ func lockDeadlockDeadline(ctx context.Context, r *run, mk LockMaker) {
 		checkRingInTime(r, err, 2, "other")
 		return b.Release(ctx)
 	})
-	r.untilWaiting(ctx, a, 1)
+	r.until(ctx, "it waits, or did", func() bool { return r.lockState(ctx, a).Waiting == 1 || other.ended() })
 	r.must(b.Acquire(ctx), "the wait without one")
 	r.must(b.Release(ctx), "Release of b")
 	r.must(a.Release(ctx), "Release of a")
