@@ -45,12 +45,12 @@ type Generator[In, Out any] struct {
 	state  genState
 	next   func() (struct{}, bool) // of package iter
 	stop   func()
-	pulled func(struct{}) bool
 	resume func() // on a hub: goes on until the next yield, or the end
 	leave  func() // on a hub: gives the turn back
 
-	in     In
+	in     In    // sent
 	inErr  error // thrown
+	given  bool  // in or inErr, and nobody has taken it
 	out    Out
 	err    error // the function's; ErrDone if none
 	closed bool
@@ -80,8 +80,19 @@ func NewGenerator[In, Out any](fn func(yield func(Out) (In, error)) error) *Gene
 // that the function ended with, or ErrDone if it had none; afterwards always
 // ErrDone.
 func (g *Generator[In, Out]) Next() (Out, error) {
-	var none In
-	return g.advance(none, nil)
+	// The usual case in one piece: each call that is open at a switch costs much.
+	if _, free := gtoken.Free(); !free || g.state != genSuspended || g.next == nil {
+		var none In
+		return g.advance(none, nil)
+	}
+	g.state = genRunning
+	g.next()
+	if g.state == genDone {
+		var none Out
+		return none, g.ended()
+	}
+	g.state = genSuspended
+	return g.out, nil
 }
 
 // Send is Next that makes the yield at which the function stands return v. It
@@ -188,7 +199,7 @@ func (g *Generator[In, Out]) advance(in In, thrown error) (Out, error) {
 		return none, errRunning
 	}
 	g.state = genRunning
-	g.in, g.inErr = in, thrown
+	g.in, g.inErr, g.given = in, thrown, true
 	if g.next != nil {
 		g.next()
 	} else {
@@ -213,7 +224,7 @@ func (g *Generator[In, Out]) ended() error {
 		}()
 		<-done
 	}
-	g.next, g.stop, g.pulled, g.resume, g.leave = nil, nil, nil, nil, nil
+	g.next, g.stop, g.resume, g.leave = nil, nil, nil, nil
 	return g.err
 }
 
@@ -226,15 +237,27 @@ func (g *Generator[In, Out]) begin() {
 			return
 		}
 	}
-	g.next, g.stop = iter.Pull(func(yield func(struct{}) bool) {
-		g.pulled = yield
+	g.next, g.stop = iter.Pull(func(pulled func(struct{}) bool) {
 		returned := false
 		defer func() {
 			if !returned {
-				yield(struct{}{}) // until it is stopped
+				pulled(struct{}{}) // until it is stopped
 			}
 		}()
-		g.run()
+		g.run(func(v Out) (In, error) {
+			var none In
+			if _, free := gtoken.Free(); !free || g.closed {
+				if err := g.leaves(); err != nil {
+					return none, err
+				}
+			}
+			g.out = v
+			pulled(struct{}{})
+			if g.given {
+				return g.take()
+			}
+			return none, nil
+		})
 		returned = true
 	})
 }
@@ -249,7 +272,15 @@ func (g *Generator[In, Out]) onHub(h *Hub) {
 			fib.then = caller
 		}()
 		g.arrive(h)
-		g.run()
+		g.run(func(v Out) (In, error) {
+			if err := g.leaves(); err != nil {
+				var none In
+				return none, err
+			}
+			g.out = v
+			g.leave()
+			return g.take()
+		})
 	})
 	g.resume = func() {
 		caller = t.here()
@@ -273,7 +304,7 @@ func (g *Generator[In, Out]) arrive(h *Hub) {
 
 // run calls the function and keeps its error. It does not return if the function
 // ends its goroutine.
-func (g *Generator[In, Out]) run() {
+func (g *Generator[In, Out]) run(yield func(Out) (In, error)) {
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
@@ -287,25 +318,27 @@ func (g *Generator[In, Out]) run() {
 		g.state = genDone
 	}()
 	g.err = ErrDone
-	if err := g.fn(g.yield); err != nil {
+	if err := g.fn(yield); err != nil {
 		g.err = err
 	}
 	returned = true
 }
 
-func (g *Generator[In, Out]) yield(v Out) (In, error) {
-	var none In
+// leaves says, before a yield, why the function cannot be left.
+func (g *Generator[In, Out]) leaves() error {
 	if g.closed {
 		runtime.Goexit() // it was told to end
 	}
 	if gtoken.Locked() {
-		return none, ErrThreadLocked
+		return ErrThreadLocked
 	}
-	g.out = v
-	if g.pulled != nil {
-		g.pulled(struct{}{})
-	} else {
-		g.leave()
-	}
-	return g.in, g.inErr
+	return nil
+}
+
+// take returns, after a yield, what has been sent or thrown.
+func (g *Generator[In, Out]) take() (in In, err error) {
+	in, g.in = g.in, in
+	err, g.inErr = g.inErr, nil
+	g.given = false
+	return in, err
 }
