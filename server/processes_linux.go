@@ -189,12 +189,16 @@ func (e *processes) serve(_ context.Context, c *Conn) { e.hand(&handing{c: c}) }
 
 func (e *processes) hand(h *handing) {
 	for {
-		w := e.pick(h)
+		w, last := e.pick(h)
 		if w == nil { // the server stops
 			e.drop(h, endedClosed)
 			return
 		}
-		if err := w.send(h); err == nil {
+		err := w.send(h)
+		if last {
+			e.replace()
+		}
+		if err == nil {
 			return
 		}
 		// It is on its way out; watch sees to those that it had, and knows of this one
@@ -213,16 +217,16 @@ func (e *processes) drop(h *handing, how ending) {
 	k.settle(h.c)
 }
 
-// pick waits for a worker with room, and counts h as its own. It returns nil when
-// the server stops.
-func (e *processes) pick(h *handing) *procWorker {
+// pick waits for a worker with room, and counts h as its own, and its last one if so.
+// It returns nil when the server stops.
+func (e *processes) pick(h *handing) (w *procWorker, last bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.waits++
 	defer func() { e.waits-- }()
 	for {
 		if e.level >= levelStop || e.closed {
-			return nil
+			return nil, false
 		}
 		var best *procWorker
 		n := len(e.workers)
@@ -234,8 +238,7 @@ func (e *processes) pick(h *handing) *procWorker {
 		}
 		if best != nil {
 			e.next++
-			best.take(h)
-			return best
+			return best, best.take(h)
 		}
 		e.refill()
 		e.changed.Wait()
@@ -266,10 +269,16 @@ func (e *processes) ready() (n int) {
 	return n
 }
 
-// refillSoon is refill for one that retires while others are ready: the start of
-// a process waits for a moment, so as not to take the processor from the connection
-// that has just come.
-func (e *processes) refillSoon() {
+// replace is refill for one that has its last connection. While others are ready, the
+// start of a process waits for a moment, so as not to take the processor from that
+// connection.
+func (e *processes) replace() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ready() <= e.model.Workers/2 {
+		e.refill()
+		return
+	}
 	time.AfterFunc(refillPause, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -66,8 +66,9 @@ func (w *procWorker) room() bool {
 	return m.PerWorker == 0 || len(w.conns) < m.PerWorker
 }
 
-// take counts h as the worker's. e.mu is held.
-func (w *procWorker) take(h *handing) {
+// take counts h as the worker's, and reports whether it is the last one that it gets.
+// e.mu is held.
+func (w *procWorker) take(h *handing) bool {
 	w.conns[h.c.id] = h
 	w.flying++
 	w.served++
@@ -77,14 +78,10 @@ func (w *procWorker) take(h *handing) {
 	if w.most > 0 && len(w.conns) > w.most { // the one to try with
 		w.most, w.until = len(w.conns), time.Now().Add(lossPause)
 	}
-	if m := &w.e.model; m.PerConnection || m.MaxServed > 0 && w.served >= m.MaxServed {
-		w.retiring = true
-		if w.e.ready() > w.e.model.Workers/2 {
-			w.e.refillSoon()
-		} else {
-			w.e.refill()
-		}
-	}
+	m := &w.e.model
+	last := m.PerConnection || m.MaxServed > 0 && w.served >= m.MaxServed
+	w.retiring = last
+	return last
 }
 
 // send sends a connection to the worker.
