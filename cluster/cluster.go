@@ -260,7 +260,7 @@ func (c *Cluster) awaitStore(ctx context.Context) error {
 		case <-ctx.Done():
 			why := "its store does not answer"
 			if len(c.opts.Peers) > 0 {
-				why = fmt.Sprintf("no more than half of the peers %s are there", strings.Join(c.opts.Peers, ", "))
+				why = fmt.Sprintf("no more than half of the peers %s are there, or, with new stores, not all of them", strings.Join(c.opts.Peers, ", "))
 			}
 			err := fmt.Errorf("cluster: %s: %s: %w", c.where(), why, err)
 			if c.server != nil {

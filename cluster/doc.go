@@ -42,8 +42,8 @@
 // # What to watch
 //
 // "tristrand cluster status" and [Cluster.Status]: jobs that wait while workers are idle, and
-// dead letters, which [Cluster.RetryDead] puts back; the disk, as Submit waits when it is
-// full; that [Cluster.Leaders] names three servers; and [Cluster.Info] for the durability that
+// dead letters, which [Cluster.RetryDead] puts back; the disk: while it is full a Submit waits,
+// for half a minute, and a server of this package goes on as soon as there is room; that [Cluster.Leaders] names three servers; and [Cluster.Info] for the durability that
 // is in force.
 //
 // # Errors

@@ -62,7 +62,8 @@ type Options struct {
 
 	// Peers are the route addresses, "host:port", of all three or five servers that make
 	// one cluster, in any order and the same for each; Self is that of this one. Open
-	// returns when more than half of them are there.
+	// returns when more than half of them are there, and the first time, when their
+	// stores are new, when all of them are.
 	Peers []string
 	Self  string
 
@@ -87,8 +88,9 @@ type Options struct {
 	// (.creds).
 	User, Password, Token, Credentials string
 
-	// TLS is the configuration of the connection to URLs; of the server of this process,
-	// which needs a certificate in it, and of the connection to that.
+	// TLS is the configuration of the connection to URLs; or of the server of this process
+	// and of its connections to its peers: it needs a certificate in it, with peers for
+	// the host of Self, and what certificates of peers are signed with in RootCAs.
 	TLS *tls.Config
 
 	// Monitor are addresses of the monitoring of the servers of URLs, such as

@@ -12,8 +12,9 @@ import (
 )
 
 // A Queue hands items from strand to strand of the cluster, first in first out, and serves
-// those who wait in their order. It holds at most about half a megabyte of items: a Put of
-// more waits, as for a full one. For work to be done by many, use a Pool.
+// those who wait in their order. It is one document, so that it holds at most 384 KiB of
+// items: a Put of more waits, as for a full one. An item that was handed to a process that
+// died before it had taken it comes back in front. For work to be done by many, use a Pool.
 type Queue[T any] struct {
 	o   *object[queueState]
 	cap int

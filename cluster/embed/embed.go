@@ -131,6 +131,9 @@ func options(cfg cluster.ServerConfig) (*server.Options, error) {
 		return nil, err
 	}
 	o.Cluster = server.ClusterOpts{Name: cfg.Cluster, Host: host, Port: port, Username: cfg.User, Password: cfg.Password}
+	if cfg.TLS != nil {
+		o.Cluster.TLSConfig, o.Cluster.TLSTimeout = cfg.TLS.Clone(), 5
+	}
 	if cfg.Token != "" { // routes know no tokens
 		o.Cluster.Username, o.Cluster.Password = "tristrand", cfg.Token
 	}
