@@ -137,7 +137,11 @@ func TestHistoryOfPeers(t *testing.T) {
 	h.check(t, deeds)
 	h.guarded(t, deeds)
 	for _, object := range []string{"lock", "value"} {
-		t.Logf("the longest gap in the %s: %v", object, gapIn(object, deeds))
+		gap := gapIn(object, deeds)
+		t.Logf("the longest gap in the %s: %v", object, gap)
+		if gap > patience/2 {
+			t.Errorf("nothing could be done with the %s for %v", object, gap)
+		}
 	}
 	jobs.check(ctx, t)
 	t.Logf("%d jobs", len(jobs.fs))

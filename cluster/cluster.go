@@ -366,7 +366,9 @@ func (c *Cluster) describe(ctx context.Context, anyDurability bool) error {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 	defer cancel()
 	for {
-		s, err := c.js.Stream(ctx, c.stream(streamResults))
+		once, cancel := context.WithTimeout(ctx, readWait) // one that was lost has no answer
+		s, err := c.js.Stream(once, c.stream(streamResults))
+		cancel()
 		if err == nil {
 			return c.adopt(ctx, s.CachedInfo().Config, anyDurability)
 		}

@@ -272,7 +272,7 @@ func (h *chronicle) check(t *testing.T, deeds []deed) {
 			ops = append(ops, porcupine.Operation{ClientId: clients[d.Client], Input: d, Call: d.At, Output: d, Return: d.end})
 		}
 		ops = append(ops, partings(object, deeds, clients)...)
-		switch porcupine.CheckOperationsTimeout(model.ToModel(), ops, 30*time.Second) {
+		switch porcupine.CheckOperationsTimeout(model.ToModel(), ops, 10*time.Second) {
 		case porcupine.Illegal:
 			t.Errorf("the history of the %s, %d calls, cannot be explained", object, len(ops))
 			dump(t, object, deeds)

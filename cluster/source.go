@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -70,7 +71,9 @@ func (c *Cluster) ensureConsumer(ctx context.Context, kind, queue string, level 
 		ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 		defer cancel()
 		for {
-			_, err := c.js.CreateOrUpdateConsumer(ctx, c.stream(kind), c.consumer(kind, queue, level))
+			once, cancel := context.WithTimeout(ctx, 5*time.Second) // one that was lost has no answer
+			_, err := c.js.CreateOrUpdateConsumer(once, c.stream(kind), c.consumer(kind, queue, level))
+			cancel()
 			if err == nil || !passing(err) || ctx.Err() != nil {
 				return err
 			}
@@ -120,13 +123,14 @@ func (c *Cluster) sourcesOf(ctx context.Context, queue string) (found []sourceKe
 		kinds = append(kinds, taskStream(i))
 	}
 	err = block(ctx, "the cluster's store", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
+		defer cancel()
 		for _, kind := range kinds {
-			s, err := c.js.Stream(ctx, c.stream(kind))
+			names, err := c.consumersOf(ctx, kind)
 			if err != nil {
-				continue // it is not there
+				return err
 			}
-			names := s.ConsumerNames(ctx)
-			for name := range names.Name() {
+			for _, name := range names {
 				rest, ok := strings.CutPrefix(name, "q-"+queue+"-")
 				if level, err := strconv.Atoi(rest); ok && err == nil && level >= lowest && level <= highest {
 					found = append(found, sourceKey{kind, queue, level})
@@ -136,6 +140,34 @@ func (c *Cluster) sourcesOf(ctx context.Context, queue string) (found []sourceKe
 		return nil
 	})
 	return found, err
+}
+
+// consumersOf returns the names of a stream's consumers, none if it is not there.
+func (c *Cluster) consumersOf(ctx context.Context, kind string) ([]string, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		names, err := c.consumerNames(once, kind)
+		cancel()
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil, nil
+		case err == nil, !passing(err), ctx.Err() != nil: // without a leader it is not known
+			return names, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *Cluster) consumerNames(ctx context.Context, kind string) (names []string, err error) {
+	s, err := c.js.Stream(ctx, c.stream(kind))
+	if err != nil {
+		return nil, err
+	}
+	all := s.ConsumerNames(ctx)
+	for name := range all.Name() {
+		names = append(names, name)
+	}
+	return names, all.Err()
 }
 
 type sourceKey struct {
