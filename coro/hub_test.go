@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,30 +231,37 @@ func TestGreenletsAndGeneratorsInAHubWaitAsTheirCoroutine(t *testing.T) {
 }
 
 func TestAHogIsReportedWithItsStack(t *testing.T) {
-	var mu sync.Mutex
-	var got *coro.HogError
-	tristrand.OnReport(func(_ context.Context, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		errors.As(err, &got)
-	})
-	defer tristrand.OnReport(nil)
-	h := &coro.Hub{Name: "sty", HogAfter: 20 * time.Millisecond}
-	err := h.Run(t.Context(), func(ctx context.Context) error {
-		return coro.Spawn(ctx, func(context.Context) error {
-			poll(t, "the report", func() bool {
-				mu.Lock()
-				defer mu.Unlock()
-				return got != nil
+	for name, keep := range map[string]func(reported func() bool){
+		"one that blocks": func(reported func() bool) { poll(t, "the report", reported) },
+		"one that computes": func(reported func() bool) {
+			for began := time.Now(); !reported() && time.Since(began) < time.Minute; {
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got atomic.Pointer[coro.HogError]
+			tristrand.OnReport(func(_ context.Context, err error) {
+				var hog *coro.HogError
+				if errors.As(err, &hog) {
+					got.CompareAndSwap(nil, hog)
+				}
 			})
-			return nil
-		}, coro.Name("pig")).Join(ctx)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Hub != "sty" || got.Coroutine != "pig" || !strings.Contains(string(got.Stack), "TestAHogIsReported") {
-		t.Errorf("got %v", got)
+			defer tristrand.OnReport(nil)
+			h := &coro.Hub{Name: "sty", HogAfter: 20 * time.Millisecond}
+			err := h.Run(t.Context(), func(ctx context.Context) error {
+				return coro.Spawn(ctx, func(context.Context) error {
+					keep(func() bool { return got.Load() != nil })
+					return nil
+				}, coro.Name("pig")).Join(ctx)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			hog := got.Load()
+			if hog == nil || hog.Hub != "sty" || hog.Coroutine != "pig" || !strings.Contains(string(hog.Stack), "TestAHogIsReported") {
+				t.Errorf("got %v", hog)
+			}
+		})
 	}
 }
 

@@ -41,10 +41,16 @@ type monitor struct {
 	timer *time.Timer
 	on    bool
 	over  bool
-	seen  uint64    // the hub's turns at the last look
-	told  bool      // of this one
-	at    time.Time // of the last look
+	seen  uint64        // the hub's turns at the last look
+	told  bool          // of this one
+	at    time.Time     // of the last look
+	looks int           // at this turn, before
+	cpu   time.Duration // of the process, at the first of them
 }
+
+// patientLooks is after how many looks at the same turn it counts whatever the
+// processor time was.
+const patientLooks = 10
 
 // awake is called on the hub's turn when it has something to do again.
 func (m *monitor) awake(h *Hub) {
@@ -104,15 +110,36 @@ func (m *monitor) look(h *Hub) {
 	// the hub is where it was.
 	late := now.Sub(m.at) > h.hogAfter+h.hogAfter/4
 	m.at = now
-	hogs := turns == m.seen && cur != nil && !m.told && !late
-	m.told = turns == m.seen && (m.told || hogs)
-	m.seen = turns
+	cpu, known := cpuTime()
+	if m.looks++; turns != m.seen {
+		m.seen, m.told, m.looks, m.cpu = turns, false, 0, cpu
+	}
+	hogs := m.looks > 0 && cur != nil && !m.told && !late
+	sure := !known || cpu-m.cpu >= h.hogAfter/2 || m.looks >= patientLooks
 	m.timer.Reset(h.hogAfter)
 	m.mu.Unlock()
-	if hogs {
-		name := s.Name()
-		tristrand.Report(context.Background(), &HogError{h.Name, name, h.hogAfter, h.stackOf(cur)})
+	if !hogs {
+		return
 	}
+	// One that could run, and has had no processor, does not keep the hub: the machine
+	// keeps it.
+	if stack := h.stackOf(cur); sure || blocked(stack) {
+		m.mu.Lock()
+		m.told = m.told || turns == m.seen
+		m.mu.Unlock()
+		tristrand.Report(context.Background(), &HogError{h.Name, s.Name(), h.hogAfter, stack})
+	}
+}
+
+// blocked reports whether the stack is of a goroutine that waits.
+func blocked(stack []byte) bool {
+	_, state, _ := bytes.Cut(stack, []byte("["))
+	for _, s := range []string{"running", "runnable", "syscall"} {
+		if bytes.HasPrefix(state, []byte(s)) {
+			return false
+		}
+	}
+	return len(state) > 0
 }
 
 // stackOf returns the stack of the coroutine that has the turn: the one goroutine
