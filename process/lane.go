@@ -38,6 +38,15 @@ func claimAt(mem []byte, slot int) *atomic.Uint32 {
 func jobRing(mem []byte) []byte    { return mem[claimsEnd : claimsEnd+ring.Bytes(laneData)] }
 func resultRing(mem []byte) []byte { return mem[claimsEnd+ring.Bytes(laneData):] }
 
+// touch has the pages mapped that the first job needs, which would wait for that else.
+// Nothing is changed by it.
+func touch(mem []byte) {
+	jobs, results := claimsEnd, claimsEnd+ring.Bytes(laneData)
+	for _, at := range []int{0, jobs, results} {
+		(*atomic.Uint32)(unsafe.Pointer(&mem[at])).Add(0)
+	}
+}
+
 // checkLane refuses memory that is no lane.
 func checkLane(s *segment.Segment) error {
 	if s.Size() < laneBytes() {

@@ -47,8 +47,7 @@ func (v *server) warm(ctx context.Context) {
 			}
 		})
 	}
-	if v.mail == nil { // the pages of the lane
-		_, _, _ = v.jobs.Next()
-		_, _ = v.done.Reserve(1)
+	if v.mail == nil {
+		touch(v.mem)
 	}
 }

@@ -183,6 +183,7 @@ func (w *worker) layLane() error {
 		return err
 	}
 	w.lane, w.mem = lane, lane.Bytes()
+	touch(w.mem)
 	w.jobs = ring.NewProducer(jobRing(w.mem))
 	w.results = ring.NewConsumer(resultRing(w.mem))
 	return nil
