@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
+	"runtime"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -215,6 +216,11 @@ func (p *Pool) announce(it *item, ahead bool) bool {
 // cancelled, or returns false because it runs.
 func (p *Pool) withdrawn(it *item, life uint64) bool {
 	p.mu.Lock()
+	if it.life == life && it.ended {
+		p.mu.Unlock()
+		runtime.Gosched() // its outcome is about to be told, and the caller looks again
+		return false
+	}
 	if it.life != life || it.w == nil || it.begun {
 		p.mu.Unlock()
 		return true // it is over, or waits in the queue; or runs and says so itself

@@ -23,10 +23,12 @@ type item struct {
 	p    *Pool
 	job  tristrand.Job
 	load load
+	buf  bytes.Buffer // what load.body is
 
 	// Guarded by the pool's mu.
 	life  uint64 // counts the jobs that the item has been
 	begun bool   // the job has been told that it runs
+	ended bool   // its result is there, and is about to be told to the job
 	seq   uint64 // of the call; 0 while it is in no slot
 	w     *worker
 	slot  int
@@ -43,6 +45,7 @@ type item struct {
 // A load is an encoded input.
 type load struct {
 	body  *bytes.Buffer // nil if seg has it
+	own   *bytes.Buffer // to be used for body; nil is one of those that all use
 	raw   bool
 	meta  []byte
 	seg   *segment.Segment
@@ -55,6 +58,9 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // maxKept is the largest buffer that is kept for the next.
 const maxKept = 64 << 10
+
+// maxOwn is the same for the buffer of an item.
+const maxOwn = 4 << 10
 
 func putBuffer(b *bytes.Buffer) {
 	if b.Cap() <= maxKept {
@@ -72,6 +78,7 @@ func (p *Pool) newItem(j tristrand.Job) (*item, error) {
 	it, _ := p.items.Get().(*item)
 	if it == nil {
 		it = &item{p: p}
+		it.load.own = &it.buf
 	}
 	it.job = j
 	if err := it.load.pack("input", j.Input()); err != nil {
@@ -91,9 +98,13 @@ func (p *Pool) newItem(j tristrand.Job) (*item, error) {
 // drop releases what the item holds; it must not be used afterwards.
 func (it *item) drop() {
 	it.load.drop()
-	p := it.p
-	*it = item{p: p, life: it.life + 1}
-	p.items.Put(it)
+	it.job, it.load = nil, load{own: &it.buf}
+	it.life++
+	it.begun, it.ended, it.lost = false, false, false
+	it.seq, it.w, it.cause = 0, nil, nil
+	it.timer, it.watch = nil, nil
+	it.inputs, it.parts = 0, nil
+	it.p.items.Put(it)
 }
 
 // pack encodes what v points at, which is called name in errors.
@@ -103,7 +114,7 @@ func (l *load) pack(name string, v any) error {
 		if len(b) > inlineBody && shares() {
 			return l.place(b)
 		}
-		l.body = buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
+		l.body = l.buffer()
 		l.body.Write(b)
 		return nil
 	}
@@ -115,17 +126,36 @@ func (l *load) pack(name string, v any) error {
 			return errNoDescriptors
 		}
 	}
-	l.body = buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
+	l.body = l.buffer()
 	if err := wire.Encode(l.body, v); err != nil {
 		return fmt.Errorf("the %s %w", name, err)
 	}
 	if l.body.Len() > inlineBody && shares() {
 		b := l.body
 		l.body = nil
-		defer putBuffer(b)
+		defer l.putBuffer(b)
 		return l.place(b.Bytes())
 	}
 	return nil
+}
+
+// buffer returns an empty buffer for the body.
+func (l *load) buffer() *bytes.Buffer {
+	if l.own != nil {
+		return l.own
+	}
+	return buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // only these are in
+}
+
+func (l *load) putBuffer(b *bytes.Buffer) {
+	switch {
+	case b != l.own:
+		putBuffer(b)
+	case b.Cap() > maxOwn:
+		*b = bytes.Buffer{}
+	default:
+		b.Reset()
+	}
 }
 
 // inlineBody is the longest body that fits into a frame with all that may stand
@@ -153,7 +183,7 @@ func (l *load) reference() []byte {
 
 func (l *load) drop() {
 	if l.body != nil {
-		putBuffer(l.body)
+		l.putBuffer(l.body)
 	}
 	if l.seg != nil {
 		pool.Shared().Put(l.seg)

@@ -254,8 +254,9 @@ func (p *Pool) submit(ctx context.Context, j tristrand.Job, admit func(*strand.S
 	p.stats.Submitted++
 	p.staff()
 	w := p.enqueue(it)
+	later := w != nil && w.held > 1 && w.held%wakeEvery != 0 && w.reading.lingers.Load()
 	p.mu.Unlock()
-	if w != nil {
+	if w != nil && !later {
 		w.wake()
 	}
 	return nil

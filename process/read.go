@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"math/bits"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,11 +17,12 @@ import (
 // one that waits for the result and fetches it, which saves two switches of goroutines
 // and, on two processors, more than that. While results are fetched the reader rests.
 type reading struct {
-	turn   atomic.Int32  // who takes results
-	wanted atomic.Bool   // somebody would fetch: the reader rests when nothing is outstanding
-	resume chan struct{} // ends its rest
-	late   *time.Timer   // sees to it that what nobody fetches is read; under the pool's mu
-	spare  *fetching     // to be used again; likewise
+	turn    atomic.Int32  // who takes results
+	lingers atomic.Bool   // the reader wakes the worker, soon
+	wanted  atomic.Bool   // somebody would fetch: the reader rests when nothing is outstanding
+	resume  chan struct{} // ends its rest
+	late    *time.Timer   // sees to it that what nobody fetches is read; under the pool's mu
+	spare   *fetching     // to be used again; likewise
 }
 
 // A fetching is one wait of a goroutine that takes the result that it waits for. Its
@@ -42,9 +44,13 @@ const (
 )
 
 const (
-	// nap is how long the reader leaves results lying when there are many: to be
-	// woken for each would cost more than they do.
-	nap = 30 * time.Microsecond
+	// unsaid is how long a worker may take for results, one after another, for which it
+	// does not wake the reader if that has other jobs to wait for: to be woken for each
+	// would cost more than they do. It is woken too when the worker has no job.
+	unsaid = 50 * time.Microsecond
+
+	// linger is the same where the worker is in the middle of a job that takes longer.
+	linger = 200 * time.Microsecond
 
 	// wakeEvery is how many results are taken before the worker is woken for what it
 	// has been given meanwhile.
@@ -122,7 +128,10 @@ func (w *worker) takeResults() {
 			case held == 0 && w.reading.wanted.Load():
 				w.repose()
 			case held > 1:
-				time.Sleep(nap)
+				w.reading.lingers.Store(true)
+				w.results.Linger(linger)
+				w.reading.lingers.Store(false)
+				w.wake()
 			default:
 				w.results.Wait(0)
 			}
@@ -182,25 +191,24 @@ func (p *Pool) Fetch(j tristrand.Job, alone func() bool) *strand.Blocker {
 		if w.held != 1 || w.mail != nil {
 			continue
 		}
-		for _, it := range w.slots {
-			if it == nil || it.job != j {
-				continue
-			}
-			r := &w.reading
-			if it.inputs > 0 || !r.turn.CompareAndSwap(nobody, fetcher) {
-				r.wanted.Store(true) // it can have the next one
-				return nil
-			}
-			if r.late != nil {
-				r.late.Stop()
-			}
-			f := r.spare
-			if r.spare = nil; f == nil {
-				f = w.newFetching()
-			}
-			f.turn, f.alone = true, alone
-			return &f.block
+		it := w.slots[bits.TrailingZeros64(^w.vacant)] // the only one
+		if it.job != j {
+			continue
 		}
+		r := &w.reading
+		if it.inputs > 0 || !r.turn.CompareAndSwap(nobody, fetcher) {
+			r.wanted.Store(true) // it can have the next one
+			return nil
+		}
+		if r.late != nil {
+			r.late.Stop()
+		}
+		f := r.spare
+		if r.spare = nil; f == nil {
+			f = w.newFetching()
+		}
+		f.turn, f.alone = true, alone
+		return &f.block
 	}
 	return nil
 }

@@ -70,6 +70,22 @@ func (v *server) failed(f *jobFrame, ran time.Duration, err error) {
 	v.send(&r)
 }
 
+// tellOf wakes the pool for a result, or leaves that until there is no job, or some time
+// has passed, if the pool has said that it can wait for more than one.
+func (v *server) tellOf(r *resultFrame) {
+	if v.unsaid += r.ran + crossing; v.unsaid > unsaid {
+		v.wakePool()
+		return
+	}
+	v.done.WakeWaiting()
+}
+
+// wakePool wakes the pool for all results that have been written.
+func (v *server) wakePool() {
+	v.unsaid = 0
+	v.done.Wake()
+}
+
 // send writes a result into the lane, waiting for room if need be.
 func (v *server) send(r *resultFrame) {
 	for {
@@ -80,9 +96,10 @@ func (v *server) send(r *resultFrame) {
 		if room != nil {
 			r.write(room)
 			v.done.Commit(r.size())
-			v.done.Wake()
+			v.tellOf(r)
 			return
 		}
+		v.done.Wake()
 		v.done.WaitRoom(0)
 	}
 }

@@ -42,6 +42,7 @@ type server struct {
 	buf     bytes.Buffer
 	scratch bytes.Buffer
 	marks   uint64
+	unsaid  time.Duration // that results took for which the pool was not woken
 	alone   int // goroutines, when no job has been run
 
 	stopping atomic.Bool // end when there is no job
@@ -269,6 +270,7 @@ func (v *server) run(ctx context.Context) {
 		case v.stopping.Load():
 			return
 		default:
+			v.wakePool()
 			if runtime.NumGoroutine() > v.alone {
 				runtime.Gosched() // others may have work before this thread sleeps
 			}

@@ -49,7 +49,9 @@ func (w *worker) result(b []byte) error {
 	}
 	p.mu.Lock()
 	cause := it.cause
-	p.start(it)
+	if it.ended = true; err != nil || cause != nil || it.inputs > 0 {
+		p.start(it) // otherwise the outcome alone says that it has run
+	}
 	w.release(it)
 	w.done++
 	p.learn(f.ran)
@@ -167,7 +169,7 @@ func (p *Pool) finish(it *item, out any, err error, counted bool) {
 
 // again lets a job wait for its next try, above the bound.
 func (p *Pool) again(it *item, after time.Duration) {
-	it.cause, it.lost = nil, false
+	it.cause, it.lost, it.ended = nil, false, false
 	it.parts, it.inputs = isChunk(it.job)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -125,6 +125,7 @@ type sender interface {
 	Reserve(n int) ([]byte, error)
 	Commit(n int)
 	Wake()
+	WakeWaiting()
 	WaitRoom(d time.Duration)
 }
 
@@ -132,6 +133,7 @@ type receiver interface {
 	Next() (frame []byte, ok bool, err error)
 	Advance()
 	Wait(d time.Duration)
+	Linger(d time.Duration)
 	Poke()
 	Stop()
 }
@@ -159,6 +161,7 @@ func (s *notes) Commit(n int) {
 }
 
 func (s *notes) Wake()                  {}
+func (s *notes) WakeWaiting()           {}
 func (s *notes) WaitRoom(time.Duration) {}
 
 // A mailbox is a receiver of frames that come as notes.
@@ -203,6 +206,9 @@ func (m *mailbox) Wait(time.Duration) {
 	case <-m.stop:
 	}
 }
+
+// Linger is Wait.
+func (m *mailbox) Linger(d time.Duration) { m.Wait(d) }
 
 // Poke does nothing: nobody but the reader waits for a mailbox.
 func (m *mailbox) Poke() {}

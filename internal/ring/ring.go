@@ -86,30 +86,37 @@ func newSide(mem []byte) side {
 // data takes: a quarter, so that one that has to begin at the start always fits.
 func MaxFrame(data int) int { return data/4 - lengthBytes }
 
+// What the word of one that sleeps says.
+const (
+	awake     = 0
+	sleeping  = 1
+	lingering = 2 // it can wait for more than one frame
+)
+
 // sleep waits until the other side has woken this one, or poll says that there is
 // no need, or d has passed; d ≤ 0 is for ever. It must be called by one goroutine at
 // a time.
-func (s *side) sleep(poll func() bool, d time.Duration) {
-	s.mine.Swap(1) // see the package's comment
+func (s *side) sleep(as uint32, poll func() bool, d time.Duration) {
+	s.mine.Swap(as) // see the package's comment
 	if poll() || s.stopped.Load() || s.poked.Swap(false) {
 		s.mine.Store(0)
 		return
 	}
-	futex.Wait((*uint32)(unsafe.Pointer(s.mine)), 1, d)
+	futex.Wait((*uint32)(unsafe.Pointer(s.mine)), as, d)
 	s.mine.Store(0)
 }
 
 // poke makes the side's own sleeper return, now or the next time.
 func (s *side) poke() {
 	s.poked.Store(true)
-	if s.mine.CompareAndSwap(1, 0) {
+	if as := s.mine.Load(); as != awake && s.mine.CompareAndSwap(as, awake) {
 		futex.Wake((*uint32)(unsafe.Pointer(s.mine)), 1)
 	}
 }
 
 // wake wakes the other side if it sleeps.
 func (s *side) wake() {
-	if s.theirs.Load() == 1 && s.theirs.CompareAndSwap(1, 0) {
+	if as := s.theirs.Load(); as != awake && s.theirs.CompareAndSwap(as, awake) {
 		futex.Wake((*uint32)(unsafe.Pointer(s.theirs)), 1)
 	}
 }
@@ -183,6 +190,13 @@ func (p *Producer) Commit(n int) {
 // Wake wakes the consumer if it sleeps. Any goroutine may call it.
 func (p *Producer) Wake() { p.wake() }
 
+// WakeWaiting is Wake that leaves a consumer asleep that lingers. Wake has to follow.
+func (p *Producer) WakeWaiting() {
+	if p.theirs.Load() == sleeping {
+		p.wake()
+	}
+}
+
 // Idle reports whether the consumer has taken all frames.
 func (p *Producer) Idle() bool { return p.head.Load() == p.actual }
 
@@ -190,7 +204,7 @@ func (p *Producer) Idle() bool { return p.head.Load() == p.actual }
 // passed; d ≤ 0 is for ever. The calling goroutine holds a thread meanwhile.
 func (p *Producer) WaitRoom(d time.Duration) {
 	before := p.cached
-	p.sleep(func() bool { return p.head.Load() != before }, d)
+	p.sleep(sleeping, func() bool { return p.head.Load() != before }, d)
 }
 
 // Stop ends a WaitRoom, and those to come.
@@ -254,7 +268,13 @@ func (c *Consumer) Advance() {
 // ever. The calling goroutine holds a thread meanwhile, so others of its process that
 // it has just made ready should be let run first.
 func (c *Consumer) Wait(d time.Duration) {
-	c.sleep(func() bool { return c.tail.Load() != c.actual }, d)
+	c.sleep(sleeping, func() bool { return c.tail.Load() != c.actual }, d)
+}
+
+// Linger is Wait that WakeWaiting does not end: more frames are to come, and one wake is
+// enough for all. d is how long it may take at most if the producer is held up.
+func (c *Consumer) Linger(d time.Duration) {
+	c.sleep(lingering, func() bool { return c.tail.Load() != c.actual }, d)
 }
 
 // Poke ends a Wait, or the next one.

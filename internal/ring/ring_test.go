@@ -178,14 +178,14 @@ func TestOneOfThemSeesTheOther(t *testing.T) {
 			_, _ = p.Reserve(8)
 			meet(0, 2*i+1)
 			p.Commit(8)
-			asleep[i] = p.theirs.Load() == 1
+			asleep[i] = p.theirs.Load() == sleeping
 			meet(0, 2*i+2)
 		}
 	})
 	both.Go(func() {
 		for i := range rounds {
 			meet(1, 2*i+1)
-			c.sleep(func() bool {
+			c.sleep(sleeping, func() bool {
 				published[i] = c.tail.Load() != c.actual
 				meet(1, 2*i+2)
 				return true
