@@ -106,6 +106,10 @@ func (s *Server) init() error {
 	return s.setup
 }
 
+// Check returns the error that Serve would return for the fields: without it Serve
+// says so only when there is a listener. It reads them, as Serve does.
+func (s *Server) Check() error { return s.init() }
+
 func (s *Server) prepare() error {
 	if len(s.AuthKey) == 0 && !s.NoAuth {
 		return errors.New("manager: a Server without AuthKey serves everyone who can connect: set a key, or NoAuth if that is wanted")

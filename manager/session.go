@@ -69,10 +69,9 @@ func (ss *session) turn(data []byte) (rest func() error, err error) {
 	if err != nil && errors.Is(err, host.ErrWouldWait) {
 		return func() error { return ss.perform(rq) }, nil
 	}
-	if kind == newProxy {
-		ss.count(v)
-	}
-	return ss.seat.answer(ss.conn, kind, v)
+	rest, err = ss.seat.answer(ss.conn, kind, v)
+	ss.told(rq, kind, v, err)
+	return rest, err
 }
 
 // perform does one request, however long it takes. An error says that the session
@@ -87,15 +86,19 @@ func (ss *session) perform(rq request) error {
 			return io.EOF
 		}
 	}
-	if kind == newProxy {
-		ss.count(v)
-	}
-	return ss.reply(kind, v)
+	err := ss.reply(kind, v)
+	ss.told(rq, kind, v, err)
+	return err
 }
 
-// count notes that the peer has got a reference with a #PROXY.
-func (ss *session) count(v any) {
-	if t, ok := v.(pickle.Tuple); ok {
+// told notes what the peer has got with an answer: a reference with a #PROXY. If
+// it could not be sent, what the call got is given up.
+func (ss *session) told(rq request, kind string, v any, err error) {
+	if err != nil {
+		ss.s.undo(rq, kind, v)
+		return
+	}
+	if t, ok := v.(pickle.Tuple); ok && kind == newProxy {
 		ss.s.peers.count(ss.pid, t[1].(*host.Token).ID, 1)
 	}
 }

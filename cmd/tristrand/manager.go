@@ -75,5 +75,9 @@ func (c *managerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return hosting.Serve(ctx, s.out, c.Listen, &manager.Server{AuthKey: key, NoAuth: c.NoAuth, Objects: objects}, c.JSON)
+	server := &manager.Server{AuthKey: key, NoAuth: c.NoAuth, Objects: objects}
+	if err := server.Check(); err != nil {
+		return exitError{err, exitUsage}
+	}
+	return hosting.Serve(ctx, s.out, c.Listen, server, c.JSON)
 }
