@@ -241,8 +241,7 @@ func TestAHogIsReportedWithItsStack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got atomic.Pointer[coro.HogError]
 			tristrand.OnReport(func(_ context.Context, err error) {
-				var hog *coro.HogError
-				if errors.As(err, &hog) {
+				if hog, ok := errors.AsType[*coro.HogError](err); ok {
 					got.CompareAndSwap(nil, hog)
 				}
 			})
