@@ -242,12 +242,13 @@ func Trace(fn func(event string, from, to *Greenlet)) (before func(event string,
 	return before
 }
 
-// A LeftError names the greenlets that were suspended when their owner ended.
+// A LeftError names the greenlets, or generators, that were suspended when their owner
+// ended.
 // They have been ended.
 type LeftError struct{ Left []string }
 
 func (e *LeftError) Error() string {
-	return fmt.Sprintf("coro: %d greenlets were left suspended: %s", len(e.Left), strings.Join(e.Left, ", "))
+	return fmt.Sprintf("coro: %d were left suspended, and have been ended: %s", len(e.Left), strings.Join(e.Left, ", "))
 }
 
 // Greenlets calls fn and then ends the greenlets that fn has made on this

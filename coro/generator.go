@@ -39,14 +39,17 @@ func (closedError) Is(target error) bool {
 // A Generator is a function that gives values one after another, and may be sent
 // one for each. It runs only inside Next, Send, Throw and Close, as part of
 // whoever calls them. Only one may call it at a time. Whoever does not read it to
-// its end closes it: a generator that is left keeps its stack.
+// its end closes it: a generator that is left keeps its stack. One that a coroutine
+// has begun is its hub's, whose coroutines alone may go on with it, and which closes
+// it at its end.
 type Generator[In, Out any] struct {
 	fn     func(yield func(Out) (In, error)) error
 	state  genState
 	next   func() (struct{}, bool) // of package iter
 	stop   func()
-	resume func() // on a hub: goes on until the next yield, or the end
-	leave  func() // on a hub: gives the turn back
+	hub    *Hub   // whose coroutine has begun it, nil if none; the next two are set then
+	resume func() // goes on until the next yield, or the end
+	leave  func() // gives the turn back
 
 	in     In    // sent
 	inErr  error // thrown
@@ -198,6 +201,9 @@ func (g *Generator[In, Out]) advance(in In, thrown error) (Out, error) {
 	case genRunning:
 		return none, errRunning
 	}
+	if g.hub != nil && !g.hub.here() {
+		return none, fmt.Errorf("%w: the generator is one of %v", ErrElsewhere, g.hub)
+	}
 	g.state = genRunning
 	g.in, g.inErr, g.given = in, thrown, true
 	if g.next != nil {
@@ -224,7 +230,10 @@ func (g *Generator[In, Out]) ended() error {
 		}()
 		<-done
 	}
-	g.next, g.stop, g.resume, g.leave = nil, nil, nil, nil
+	if g.hub != nil {
+		delete(g.hub.begun, g)
+	}
+	g.next, g.stop, g.hub, g.resume, g.leave = nil, nil, nil, nil, nil
 	return g.err
 }
 
@@ -264,6 +273,8 @@ func (g *Generator[In, Out]) begin() {
 
 // onHub runs the function on a fiber of the hub, as the coroutine that resumes.
 func (g *Generator[In, Out]) onHub(h *Hub) {
+	g.hub = h
+	h.keep(g)
 	t := &h.trunk
 	var caller *fiber
 	fib := t.new(nil)
@@ -283,10 +294,7 @@ func (g *Generator[In, Out]) onHub(h *Hub) {
 		})
 	})
 	g.resume = func() {
-		caller = t.here()
-		if caller == nil {
-			panic("coro: a generator that a coroutine began was called from outside its hub")
-		}
+		caller = t.running()
 		t.switchTo(fib)
 		g.arrive(h)
 	}

@@ -1,15 +1,20 @@
 package coro_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/coro"
 )
+
+type none = struct{}
 
 func count(n int) *coro.Generator[string, int] {
 	return coro.NewGenerator(func(yield func(int) (string, error)) error {
@@ -88,7 +93,6 @@ func TestGeneratorIsSentValuesAndErrors(t *testing.T) {
 
 func TestGeneratorsThatEndBadly(t *testing.T) {
 	boom := errors.New("boom")
-	type none = struct{}
 	ends := func(fn func(yield func(none) (none, error)) error) error {
 		_, err := coro.NewGenerator(fn).Next()
 		return err
@@ -168,5 +172,53 @@ func TestGeneratorWithoutAPlaceForItsErrorPanicsWithIt(t *testing.T) {
 	}()
 	for range g.Values() {
 		t.Error("it has a value")
+	}
+}
+
+func TestGeneratorsLeftInAHubAreEndedAndNamed(t *testing.T) {
+	var mu sync.Mutex
+	var reports []error
+	tristrand.OnReport(func(_ context.Context, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		reports = append(reports, err)
+	})
+	defer tristrand.OnReport(nil)
+	ended := []string{}
+	begun := func(name string) *coro.Generator[none, int] {
+		return coro.NewGenerator(func(yield func(int) (none, error)) error {
+			defer func() { ended = append(ended, name) }()
+			for i := 0; ; i++ {
+				if _, err := yield(i); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	var kept *coro.Generator[none, int]
+	run(t, func(ctx context.Context) error {
+		kept = begun("first")
+		read := begun("read")
+		for _, g := range []*coro.Generator[none, int]{kept, read, begun("last")} {
+			if _, err := g.Next(); err != nil {
+				t.Error(err)
+			}
+		}
+		elsewhere := make(chan error)
+		go func() { _, err := kept.Next(); elsewhere <- err }()
+		if err := <-elsewhere; !errors.Is(err, coro.ErrElsewhere) {
+			t.Errorf("from a goroutine: %v", err)
+		}
+		return read.Close()
+	})
+	if want := []string{"read", "first", "last"}; !slices.Equal(ended, want) {
+		t.Errorf("ended: %q", ended)
+	}
+	if left := new(coro.LeftError); len(reports) != 1 || !errors.As(reports[0], &left) || len(left.Left) != 2 ||
+		!strings.Contains(left.Left[0], "main") {
+		t.Errorf("reported: %v", reports)
+	}
+	if _, err := kept.Next(); !errors.Is(err, coro.ErrDone) {
+		t.Errorf("after the hub: %v", err)
 	}
 }

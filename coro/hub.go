@@ -47,16 +47,18 @@ type Hub struct {
 	budget  int
 	now     time.Time // read once per turn
 	timers  timers
-	seats   seat          // the head of the ring of all coroutines that have not ended
-	net     *poller       // nil until the first conn
-	ops     int           // done at once since the last hand-over, by conns
-	stuck   int           // how often everything waited for ever
-	turns   uint64        // hand-overs so far; the monitor looks at it
-	verdict error         // a *tristrand.DeadlockError
-	hope    time.Duration // until the next look whether everything waits for ever
-	hopeful bool          // there is no such look before something has happened
-	bubble  bool          // in a synctest bubble, whose time passes while all wait
-	untold  []*Coroutine  // ended with errors that nobody has asked for
+	seats   seat                 // the head of the ring of all coroutines that have not ended
+	net     *poller              // nil until the first conn
+	ops     int                  // done at once since the last hand-over, by conns
+	stuck   int                  // how often everything waited for ever
+	turns   uint64               // hand-overs so far; the monitor looks at it
+	verdict error                // a *tristrand.DeadlockError
+	hope    time.Duration        // until the next look whether everything waits for ever
+	hopeful bool                 // there is no such look before something has happened
+	bubble  bool                 // in a synctest bubble, whose time passes while all wait
+	untold  []*Coroutine         // ended with errors that nobody has asked for
+	begun   map[closer]suspended // generators that have not ended
+	beguns  int
 
 	waits   atomic.Int64 // functions given to Await, and what else ends from outside
 	serving bool         // stays without coroutines until it is told to end
@@ -259,6 +261,7 @@ const bubbleYear = 2000
 // close ends what the hub owns. It runs on its base when no coroutine is left.
 func (h *Hub) close() {
 	h.monitor.stop()
+	h.closeBegun()
 	h.tellFailed()
 	if h.net != nil {
 		h.net.close()
