@@ -33,13 +33,13 @@ type Conn struct {
 
 	// Its neighbours in the list of the living, which core.mu guards.
 	prev, next *Conn
-	freed      bool // its place, and that of its address, are another's
 
 	level   atomic.Int32 // how far the shutdown has come for it
 	exited  bool         // the handler has not returned
-	err     error        // what it returned
 	ended   bool         // the client has ended its sending side
 	greeted bool         // its address is that of the PROXY header
+	freed   bool         // its place, and that of its address, are another's; core.mu guards it
+	err     error        // what the handler returned
 
 	reading reading
 	clock   clock
