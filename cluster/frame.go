@@ -110,9 +110,13 @@ const (
 	doEnd   // it has failed for good
 )
 
+// typicalBytes is the size of a small job.
+const typicalBytes = 256
+
 // encode returns v as bytes.
 func encode(v any) []byte {
 	var b bytes.Buffer
+	b.Grow(typicalBytes)
 	if err := wire.Encode(&b, v); err != nil {
 		panic("tristrand: bug: " + err.Error()) // only our own types come here
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -280,6 +281,9 @@ func readReceipt(m *nats.Msg, err error) (receipt, error) {
 	if err != nil {
 		return receipt{}, err
 	}
+	if r, ok := quickReceipt(m.Data); ok {
+		return r, nil
+	}
 	var r receipt
 	if err := json.Unmarshal(m.Data, &r); err != nil {
 		return r, fmt.Errorf("cluster: the store's acknowledgement cannot be read: %w", err)
@@ -288,6 +292,33 @@ func readReceipt(m *nats.Msg, err error) (receipt, error) {
 		return r, r.Error
 	}
 	return r, nil
+}
+
+// quickReceipt reads the most common receipt, {"stream":"NAME", "seq":N}, which is that of
+// every job and of every result.
+func quickReceipt(data []byte) (r receipt, ok bool) {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	if !ok {
+		return r, false
+	}
+	_, rest, ok = bytes.Cut(rest, []byte(`"`))
+	if rest = bytes.TrimLeft(rest, ", "); !ok {
+		return r, false
+	}
+	if rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`)); !ok {
+		return r, false
+	}
+	n, ok := bytes.CutSuffix(bytes.TrimLeft(rest, " "), []byte("}"))
+	if !ok || len(n) == 0 || len(n) > 18 {
+		return r, false
+	}
+	for _, c := range n {
+		if c < '0' || c > '9' {
+			return r, false
+		}
+		r.Seq = 10*r.Seq + uint64(c-'0')
+	}
+	return r, r.Seq > 0
 }
 
 // storeWait is how long the store has to answer. A new leader may take that long.
