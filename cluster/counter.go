@@ -42,7 +42,7 @@ func (k *Counter) Add(ctx context.Context, n int64) (int64, error) {
 	if n >= 0 {
 		incr = "+" + incr
 	}
-	r, err := k.c.link.store(ctx, k.name, k.c.subject(k.subj), nats.Header{"Nats-Incr": []string{incr}}, nil)
+	r, err := k.c.link.storeOnce(ctx, k.name, k.c.subject(k.subj), nats.Header{"Nats-Incr": []string{incr}}, nil)
 	if errors.Is(err, errNoAnswer) {
 		err = fmt.Errorf("%w: %w", tristrand.ErrOutcomeUnknown, err)
 	}

@@ -173,7 +173,7 @@ func (c *Cluster) countBegin(id string, done func(int, error)) {
 				seq = m.Seq
 			}
 			hdr := nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(seq, 10)}}
-			_, err = c.link.store(ctx, "the count of a job's beginnings", subject, hdr, []byte(strconv.Itoa(n+1)))
+			_, err = c.link.storeOnce(ctx, "the count of a job's beginnings", subject, hdr, []byte(strconv.Itoa(n+1)))
 			if !hasCode(err, codeWrongLast, codeWrongConstant) {
 				done(n+1, err)
 				return

@@ -286,7 +286,7 @@ func (h *chronicle) check(t *testing.T, deeds []deed) {
 
 // dump writes a history to a file.
 func dump(t *testing.T, object string, deeds []deed) {
-	f, err := os.CreateTemp("", "tristrand-history-"+object+"-")
+	f, err := os.CreateTemp("", "tristrand-history-"+object+"-") //nolint:usetesting // it is to be looked at
 	if err != nil {
 		return
 	}

@@ -327,9 +327,23 @@ const storeWait = 12 * time.Second
 // writeWait is after how long without an answer a write is made again that can be.
 const writeWait = time.Second
 
-// store publishes and waits until it is stored.
-func (l *link) store(ctx context.Context, what, subject string, hdr nats.Header, data []byte) (receipt, error) {
+// storeOnce publishes and waits until it is stored. It is not sent again.
+func (l *link) storeOnce(ctx context.Context, what, subject string, hdr nats.Header, data []byte) (receipt, error) {
 	return readReceipt(l.call(ctx, what, subject, hdr, data, storeWait))
+}
+
+// store publishes and waits until it is stored. It may be stored twice, so it is for what
+// replaces itself, or has an ID.
+func (l *link) store(ctx context.Context, what, subject string, hdr nats.Header, data []byte) (receipt, error) {
+	for until := time.Now().Add(storeWait); ; {
+		r, err := readReceipt(l.call(ctx, what, subject, hdr, data, 3*writeWait))
+		if !errors.Is(err, errNoAnswer) && !hasCode(err, codeUnderWay) || time.Now().After(until) {
+			return r, err
+		}
+		if err := strand.Sleep(ctx, reconnectWait); err != nil {
+			return r, err
+		}
+	}
 }
 
 // ask asks the store's interface and decodes the answer into out, unless that is nil.

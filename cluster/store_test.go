@@ -95,9 +95,9 @@ func jumpingPart(ctx context.Context, args []string) error {
 	}
 	cluster.JumpClock(jump)
 	go func() {
-		for sign := time.Duration(-1); ; sign = -sign {
+		for now := -jump; ; now = -now {
 			time.Sleep(50 * time.Millisecond)
-			cluster.JumpClock(sign * jump)
+			cluster.JumpClock(now)
 		}
 	}()
 	c, err := cluster.Connect(ctx, args[0])

@@ -269,7 +269,7 @@ func (p *Pool) post(ctx context.Context, it *item, f *frame, wait bool) error {
 			if err := strand.Sleep(ctx, fullPause); err != nil {
 				return err
 			}
-		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
+		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed, codeUnderWay):
 			if time.Now().After(until) {
 				return fmt.Errorf("cluster: the job was not stored: %w", err)
 			}
