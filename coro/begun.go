@@ -20,8 +20,8 @@ type suspended struct {
 	name string
 }
 
-// keep notes a generator that the current coroutine begins.
-func (h *Hub) keep(g closer) {
+// hasBegun notes a generator that the current coroutine begins.
+func (h *Hub) hasBegun(g closer) {
 	if h.begun == nil {
 		h.begun = make(map[closer]suspended)
 	}

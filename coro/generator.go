@@ -274,7 +274,7 @@ func (g *Generator[In, Out]) begin() {
 // onHub runs the function on a fiber of the hub, as the coroutine that resumes.
 func (g *Generator[In, Out]) onHub(h *Hub) {
 	g.hub = h
-	h.keep(g)
+	h.hasBegun(g)
 	t := &h.trunk
 	var caller *fiber
 	fib := t.new(nil)
