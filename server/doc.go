@@ -44,7 +44,10 @@
 // # Costs
 //
 // A connection costs a goroutine or a coroutine, a strand and some 300 bytes; it has
-// no buffer while its client is silent. bench/ has the figures beside those of peers.
+// no buffer while its client is silent. A message costs what the kernel takes for it:
+// on one processor coroutines add some tenths of a microsecond, goroutines a read
+// that finds nothing and the wait of package net. bench/ has the figures beside those
+// of peers, and of a loop that only reads and writes.
 //
 // # Other systems
 //

@@ -33,12 +33,9 @@ func (w *procWorker) named(p []byte) bool {
 	w.e.mu.Lock()
 	h := w.conns[seq]
 	w.e.mu.Unlock()
-	if h == nil {
-		return true
-	}
 	k := w.e.room.core
 	verdict := append(binary.LittleEndian.AppendUint64([]byte{opVerdict}, seq), 0)
-	if k.rename(h.c, remote, local) == nil {
+	if h != nil && k.rename(h.c, remote, local) == nil {
 		verdict[9] = 1
 	}
 	if k.conf.MaxPerAddr > 0 {
