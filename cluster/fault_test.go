@@ -178,6 +178,7 @@ func TestKilledWorkersLoseNoJob(t *testing.T) {
 func TestKilledServerKeepsJobs(t *testing.T) {
 	for _, durability := range []string{"process", "power"} {
 		t.Run(durability, func(t *testing.T) {
+			t.Parallel()
 			ctx := adopt(t)
 			dir, addr := t.TempDir(), freeAddr(t)
 			server, url := startServer(t, dir, addr, durability)
@@ -214,6 +215,7 @@ func TestKilledServerKeepsJobs(t *testing.T) {
 
 // A job that kills its workers is given up, with its reason, and does not hold up others.
 func TestPoisonIsADeadLetter(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	stop := make(chan struct{})
@@ -299,6 +301,7 @@ func lockPart(ctx context.Context, args []string) error {
 // A holder that is stopped loses the lock after the lease, and cannot write under it when
 // it goes on.
 func TestStoppedHolderIsFenced(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	a, b := spawn(t, "lock", c.URL(), "l"), spawn(t, "lock", c.URL(), "l")

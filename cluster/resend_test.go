@@ -136,6 +136,7 @@ func TestDuplicatedSubmissions(t *testing.T) {
 
 // Results that the server could not deliver, because the submitter was slow, are read again.
 func TestSlowSubmitterGetsAllResults(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	w := spawn(t, "serve", c.URL(), "8")
@@ -199,6 +200,7 @@ var _ = func() bool {
 // Where programs of two versions work, a job goes to a worker that can run it; where there
 // is none, it fails and is a dead letter, and nothing else is held up.
 func TestTwoVersionsOfATask(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	second := []string{"TRISTRAND_TEST_VERSION=2"}
