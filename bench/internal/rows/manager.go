@@ -35,10 +35,14 @@ func managers(o Options) []measure.Row {
 		for i, clients := range []int{1, 8, 64} {
 			rows = append(rows, pair(fmt.Sprintf("%s-py%d", l.work, clients), fmt.Sprintf("%s, Python clients: %d; per pair", l.what, clients), l.bounds[i],
 				func(h *hostedBy) measure.Impl { return h.python(o, false, clients, l.work) }))
+			if l.work == "dict" {
+				rows[len(rows)-1].Floor = nothingServer(o).python(o, false, clients, l.work)
+			}
 		}
 	}
 	cpu := pair("dict-py1-cpu", "processor time of the server, a dict's set and get by a Python client", measure.AtMost(0.4),
 		func(h *hostedBy) measure.Impl { return h.cpu(o) })
+	cpu.Floor = nothingServer(o).cpu(o)
 	create := pair("create-py1-tcp", "a Python client makes a list and drops its proxy, over TCP", measure.AtLeast(30),
 		func(h *hostedBy) measure.Impl { i := h.python(o, true, 1, "create"); i.N = 20; return i })
 	rows = append(rows, cpu, create)
@@ -55,7 +59,9 @@ func managers(o Options) []measure.Row {
 				func(h *hostedBy) measure.Impl { return h.golang(o, clients, l.work, nil) }))
 		}
 	}
-	return append(rows, managerOwn(o, ours)...)
+	hand := pair("lock-hand-go64", "a lock given from one of 64 Go clients to another; per time that it is another's", measure.AtLeast(3),
+		func(h *hostedBy) measure.Impl { return h.handing(o, 64) })
+	return append(append(rows, hand), managerOwn(o, ours)...)
 }
 
 // managerOwn are the rows without CPython's server.

@@ -103,7 +103,10 @@ func managerChild(ctx context.Context, w io.Writer, side, address string) error 
 	if _, err := fmt.Fprintln(w, l.Addr()); err != nil {
 		return err
 	}
-	if side == "manager-server" {
+	switch side {
+	case "manager-nothing":
+		return serveNothing(l)
+	case "manager-server":
 		return (&manager.Server{AuthKey: []byte(managerKey)}).Serve(ctx, l)
 	}
 	c, err := l.Accept() // manager-echo

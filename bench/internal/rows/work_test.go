@@ -79,7 +79,7 @@ func TestBoundsAreThoseThatAreAsked(t *testing.T) {
 		"queue/channel": "≤ 1.5", "queue-2/channel": "≤ 1.5",
 		"manager-dict-py1/cpython": "≥ 0.7", "manager-dict-py8/cpython": "≥ 2", "manager-dict-py64/cpython": "≥ 2",
 		"manager-dict-py1-cpu/cpython": "≤ 0.4", "manager-create-py1-tcp/cpython": "≥ 30", "manager-dict-go64/cpython": "≥ 2.5",
-		"manager-lock-go64/cpython": "≥ 3", "manager-call/unix-echo": "≤ 1.5",
+		"manager-lock-go64/cpython": "≥ 3", "manager-lock-hand-go64/cpython": "≥ 3", "manager-call/unix-echo": "≤ 1.5",
 		"proc-call/unix-netpoll": "≤ 0.6", "proc-call/unix-blocking": "≤ 1", "proc-call/python-executor": "≥ 10",
 		"proc-call-idle/unix-netpoll": "≤ 1.1", "proc-call-idle/python-executor": "≥ 3",
 		"proc-bulk/ring+CBOR": "≥ 0.6", "proc-bulk/python-executor": "≥ 50", "proc-bulk/go-plugin-netrpc": "≥ 10", "proc-bulk/go-plugin-grpc": "≥ 10",
