@@ -312,6 +312,9 @@ func (lk *link) call(n int64, rq request, who any) error {
 	}
 	c := &host.Call{Owner: o, Args: rq.args, Kwds: rq.kwds, Place: place, Timed: timed, Wait: mayNotWait}
 	kind, v, err := lk.s.call(rq, c, lk.at)
+	if c.Woke && lk.seat != nil {
+		lk.seat.l.handed.Store(true)
+	}
 	if !errors.Is(err, host.ErrWouldWait) {
 		return lk.done(n, kind, v, err)
 	}

@@ -23,7 +23,7 @@ type loop struct {
 	ended    sync.WaitGroup
 	once     sync.Once
 	closing  chan struct{}
-	handed   atomic.Bool // a session's goroutine has been left something
+	handed   atomic.Bool // a session's goroutine has been left something, or goes on
 
 	// For keep.
 	runners, busy atomic.Int32 // goroutines; those that give a seat a turn

@@ -65,9 +65,13 @@ func (ss *session) turn(data []byte) (rest func() error, err error) {
 	if host.TakesLong(rq.name) {
 		return func() error { return ss.perform(rq) }, nil
 	}
-	kind, v, err := ss.s.call(rq, &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: mayNotWait}, ss.at)
+	call := &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: mayNotWait}
+	kind, v, err := ss.s.call(rq, call, ss.at)
 	if err != nil && errors.Is(err, host.ErrWouldWait) {
 		return func() error { return ss.perform(rq) }, nil
+	}
+	if call.Woke {
+		ss.seat.l.handed.Store(true)
 	}
 	rest, err = ss.seat.answer(ss.conn, kind, v)
 	ss.told(rq, kind, v, err)

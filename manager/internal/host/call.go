@@ -51,6 +51,9 @@ type Call struct {
 	// deadline, so that it can be in no deadlock.
 	Place string
 	Timed bool
+
+	// Woke is set by an object that has let another call go on, which waited.
+	Woke bool
 }
 
 // absent stands for an argument that was not given.

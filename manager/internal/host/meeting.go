@@ -28,6 +28,7 @@ func (o *Event) Call(c *Call, method string) (any, error) {
 	ctx := context.Background()
 	switch method {
 	case "set":
+		c.Woke = true
 		if err := c.none(method); err != nil {
 			return nil, err
 		}

@@ -90,7 +90,7 @@ func (m *Mutex) Call(c *Call, method string) (any, error) {
 		if err := c.none(method); err != nil {
 			return nil, err
 		}
-		return nil, m.release(c.Owner)
+		return nil, m.release(c)
 	case "locked":
 		m.locks.mu.Lock()
 		defer m.locks.mu.Unlock()
@@ -205,9 +205,9 @@ func (m *Mutex) leave(n *lockWaiter) {
 }
 
 // release gives one level up.
-func (m *Mutex) release(o *Owner) error {
+func (m *Mutex) release(c *Call) error {
 	m.locks.mu.Lock()
-	if err := m.mayRelease(o); err != nil {
+	if err := m.mayRelease(c.Owner); err != nil {
 		m.locks.mu.Unlock()
 		return err
 	}
@@ -215,6 +215,7 @@ func (m *Mutex) release(o *Owner) error {
 		m.locks.mu.Unlock()
 		return nil
 	}
+	c.Woke = len(m.queue) > 0
 	m.free()
 	return nil
 }

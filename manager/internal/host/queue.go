@@ -208,6 +208,8 @@ func (o *Queue) put(c *Call, method string) error {
 			return err
 		}
 	}
+	st, _ := o.q.State(context.Background()) // a local one has no error
+	c.Woke = st.Getting > 0
 	err = o.q.TryPut(context.Background(), args[0])
 	if errors.Is(err, tristrand.ErrFull) && p.block {
 		err = o.waiting(c, p, func(ctx context.Context) error { return o.q.Put(ctx, args[0]) })

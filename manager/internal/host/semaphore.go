@@ -125,6 +125,9 @@ func (o *Semaphore) acquire(c *Call, p patience) (bool, error) {
 }
 
 func (o *Semaphore) release(c *Call, n int64) error {
+	if st, err := o.s.State(context.Background()); err == nil {
+		c.Woke = st.Waiting > 0
+	}
 	if n < 1 {
 		return valueError("n must be one or more")
 	}
