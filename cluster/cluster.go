@@ -238,7 +238,7 @@ func (c *Cluster) settle(ctx context.Context, anyDurability bool) error {
 	c.there[streamResults] = true
 	c.info.Lease = c.opts.Lease
 	c.info.Servers = c.link.nc.Servers()
-	c.clock.start(c)
+	c.clock.start(ctx, c)
 	return nil
 }
 

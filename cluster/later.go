@@ -19,7 +19,7 @@ import (
 func (p *Pool) sendLater(ctx context.Context, it *item, f *frame, o callOptions) error {
 	at := o.at
 	if at.IsZero() {
-		at = p.c.clock.now().Add(o.after)
+		at = p.c.clock.latest().Add(o.after) // not too early, whatever the clocks
 	}
 	p.mu.Lock()
 	it.due = time.Now().Add(at.Sub(p.c.clock.now()))
