@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/process"
@@ -56,11 +58,27 @@ func TestKilledWithTheResultWritten(t *testing.T) {
 // fillUp stops its program, so that nobody reads the ring, and fails at such length that
 // five of these fill it.
 var fillUp = tristrand.Define("faults.fillUp", func(_ context.Context, l ledger) (int, error) {
-	if err := syscall.Kill(os.Getppid(), syscall.SIGSTOP); err != nil {
+	program := os.Getppid()
+	if err := syscall.Kill(program, syscall.SIGSTOP); err != nil {
 		return 0, err
+	}
+	for !allStopped(program) {
+		time.Sleep(time.Millisecond)
 	}
 	return 0, errors.Join(l.add(pidText()), errors.New(strings.Repeat("very long. ", 1100)))
 })
+
+// allStopped reports whether all threads of a process are, which stop one by one.
+func allStopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if at := bytes.LastIndexByte(stat, ')'); err == nil && at >= 0 && !bytes.HasPrefix(stat[at:], []byte(") T")) {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
 
 func fullRing(ctx context.Context) error {
 	l := ledger(os.Getenv("LEDGER"))

@@ -43,7 +43,7 @@ type server struct {
 	scratch bytes.Buffer
 	marks   uint64
 	unsaid  time.Duration // that results took for which the pool was not woken
-	alone   int // goroutines, when no job has been run
+	alone   int           // goroutines, when no job has been run
 
 	stopping atomic.Bool // end when there is no job
 	stopped  chan struct{}
