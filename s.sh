@@ -1,1 +1,0 @@
-cat data.txt; exit 3
