@@ -119,7 +119,7 @@ func TestHostile(t *testing.T) {
 			_, _ = Less(v, w)
 			_, _ = NewSet(v)
 		}
-		if d := time.Since(began); d > 30*time.Second {
+		if d := time.Since(began); d > 5*time.Minute { // what is not bounded takes days
 			t.Errorf("%s cost %v", name, d)
 		}
 	}
