@@ -12,7 +12,6 @@
 //   - program_ends (P10): a pool forgotten, closed, terminated, killed: no process is left
 //   - daemon (P11): daemons, a join with a time-out, terminate, exit codes
 //   - crash (P12): what a job can do to its process, and what that does to the others
-//   - fetch_table (C10): pages one by one, on threads, coroutines and processes
 //
 // Managed objects (P06) are in package managers. A program that has worker processes
 // begins with process.Main, or process.Init, in its main, and its tests in TestMain: see
