@@ -2,13 +2,22 @@ package rows
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tristrand/tristrand/bench/internal/measure"
+	"github.com/tristrand/tristrand/process"
 	"github.com/tristrand/tristrand/strand"
 )
+
+// TestMain begins as the program does: worker processes and bare peers enter there.
+func TestMain(m *testing.M) {
+	process.Init()
+	Bare()
+	os.Exit(m.Run())
+}
 
 // Every side does its work once and a few times and finds it right. Sides that
 // start programs are in the table only.
