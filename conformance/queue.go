@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tristrand/tristrand"
@@ -364,8 +365,10 @@ func queueAll(ctx context.Context, r *run, mk QueueMaker, o order) {
 
 func queueNameless(ctx context.Context, r *run, mk QueueMaker) {
 	in, out := mk(ctx, r, 1), mk(ctx, r, 1)
+	var done atomic.Int32
 	for _, ctx2 := range []context.Context{ctx, context.Background()} {
 		go func() {
+			defer done.Add(1)
 			v, err := in.Get(ctx2)
 			if err = errors.Join(err, out.Put(ctx2, 2*v)); err != nil {
 				r.Errorf("a nameless goroutine: %v", err)
@@ -383,6 +386,7 @@ func queueNameless(ctx context.Context, r *run, mk QueueMaker) {
 	if sum != 6 {
 		r.Errorf("the sum is %d, want 6", sum)
 	}
+	r.until(ctx, "the goroutines are done", func() bool { return done.Load() == 2 })
 }
 
 func queueState(ctx context.Context, r *run, mk QueueMaker) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -360,8 +361,10 @@ func semaphoreOpen(ctx context.Context, r *run, mk SemaphoreMaker) {
 func semaphoreNameless(ctx context.Context, r *run, mk SemaphoreMaker) {
 	m := mk(ctx, r, 1)
 	r.drain(ctx, m, 1)
+	var done atomic.Int32
 	for _, ctx2 := range []context.Context{ctx, context.Background()} {
 		go func() {
+			defer done.Add(1)
 			if err := m.Acquire(ctx2); err != nil {
 				r.Errorf("Acquire by a nameless goroutine: %v", err)
 			}
@@ -372,7 +375,8 @@ func semaphoreNameless(ctx context.Context, r *run, mk SemaphoreMaker) {
 	}
 	r.untilSemWaiting(ctx, m, 2)
 	r.must(m.Release(ctx, 1), "Release")
-	r.until(ctx, "both are done", func() bool { st := r.semState(ctx, m); return st.Waiting == 0 && st.Free == 1 })
+	r.until(ctx, "both are done", func() bool { return done.Load() == 2 })
+	r.has(ctx, m, 1, 0)
 }
 
 func semaphoreZero(ctx context.Context, r *run, mk SemaphoreMaker) {
