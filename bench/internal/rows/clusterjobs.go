@@ -210,16 +210,6 @@ func firstResult(o Options) measure.Impl {
 		return took, errors.Join(err, <-ended, c.Close(ctx), os.RemoveAll(dir))
 	}
 	return measure.Impl{Name: "cluster", N: 5, Open: func(ctx context.Context) (measure.Trial, error) {
-		return measure.Trial{Run: func(n int) (float64, error) {
-			var all time.Duration
-			for range n {
-				took, err := one(ctx)
-				if err != nil {
-					return 0, err
-				}
-				all += took
-			}
-			return float64(all), nil
-		}}, nil
+		return measure.Trial{Run: each(ctx, one)}, nil
 	}}
 }

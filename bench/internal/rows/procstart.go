@@ -149,17 +149,7 @@ func firstJob(o Options, name string, which int, rest time.Duration) measure.Imp
 		return took, nil
 	}
 	return measure.Impl{Name: name, N: 10, Open: func(ctx context.Context) (measure.Trial, error) {
-		return measure.Trial{Run: func(n int) (float64, error) {
-			var all time.Duration
-			for range n {
-				took, err := one(ctx)
-				if err != nil {
-					return 0, err
-				}
-				all += took
-			}
-			return float64(all), nil
-		}}, needsSelf(o)
+		return measure.Trial{Run: each(ctx, one)}, needsSelf(o)
 	}}
 }
 
@@ -184,4 +174,19 @@ func idleWorker(o Options, name, whose string) measure.Impl {
 			return n, err
 		}}, err
 	}}
+}
+
+// each does one n times, which says how long it took of what counts.
+func each(ctx context.Context, one func(context.Context) (time.Duration, error)) func(n int) (float64, error) {
+	return func(n int) (float64, error) {
+		var all time.Duration
+		for range n {
+			took, err := one(ctx)
+			if err != nil {
+				return 0, err
+			}
+			all += took
+		}
+		return float64(all), nil
+	}
 }
