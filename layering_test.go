@@ -57,6 +57,7 @@ var layerRules = map[string]layerRule{
 
 	"internal/crew":  {ours: []string{"internal/...", "strand", "."}},
 	"internal/fault": {ours: []string{"strand", "."}},
+	"internal/items": {ours: []string{"."}},
 
 	// These need the standard library only, so that whoever imports them for
 	// a lock or a pool takes on no other module.

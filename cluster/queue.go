@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/items"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -391,15 +392,5 @@ func (q *Queue[T]) State(ctx context.Context) (tristrand.QueueState, error) {
 
 // All yields items until the queue is shut down and empty.
 func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for {
-			v, err := q.Get(ctx)
-			if errors.Is(err, tristrand.ErrShutdown) {
-				return
-			}
-			if !yield(v, err) || err != nil {
-				return
-			}
-		}
-	}
+	return items.All(ctx, q.Get)
 }

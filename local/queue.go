@@ -2,12 +2,12 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"sync"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/items"
 	"github.com/tristrand/tristrand/strand"
 )
 
@@ -246,17 +246,7 @@ func (q *Queue[T]) leave(from *waiters, n *waiter) {
 // All yields items as Get gives them, until the queue is shut down and empty;
 // when ctx ends it yields its error, last.
 func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for {
-			v, err := q.Get(ctx)
-			if errors.Is(err, tristrand.ErrShutdown) {
-				return
-			}
-			if !yield(v, err) || err != nil {
-				return
-			}
-		}
-	}
+	return items.All(ctx, q.Get)
 }
 
 // TaskDone says that the work on one item is done. It returns ErrOverRelease if

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"github.com/tristrand/tristrand"
+	"github.com/tristrand/tristrand/internal/items"
 	"github.com/tristrand/tristrand/internal/parcel"
 	"github.com/tristrand/tristrand/internal/portable"
 	"github.com/tristrand/tristrand/strand"
@@ -118,17 +119,7 @@ func (q *Queue[T]) TryGet(ctx context.Context) (T, error) {
 // All yields items as Get gives them, until the queue is shut down and empty;
 // when ctx ends it yields its error, last.
 func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for {
-			v, err := q.Get(ctx)
-			if errors.Is(err, tristrand.ErrShutdown) {
-				return
-			}
-			if !yield(v, err) || err != nil {
-				return
-			}
-		}
-	}
+	return items.All(ctx, q.Get)
 }
 
 // TaskDone says that the work on one item is done. It returns ErrOverRelease if
