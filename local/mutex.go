@@ -324,12 +324,21 @@ func describe(err error, on strand.Resource) error {
 	return fmt.Errorf("%w: %v; Recover takes it", err, on)
 }
 
+// releasers appends the holder. Somebody else may take the mutex between the two
+// looks, and the slot be a third strand's by then: it looks again, as to say that
+// anyone could let go would leave a deadlock unseen.
 func (m *mutex) releasers(buf []strand.Releaser) ([]strand.Releaser, bool) {
-	w := m.word.Load()
-	c := claimOf(w)
-	s := c.Strand()
-	if s == nil || s.ID() == 0 || m.word.Load() != w {
-		return buf, false
+	for w := m.word.Load(); ; {
+		c := claimOf(w)
+		s := c.Strand()
+		now := m.word.Load()
+		switch {
+		case now&^flags != w&^flags:
+			w = now
+		case s == nil, s.ID() == 0:
+			return buf, false
+		default:
+			return append(buf, strand.Releaser{Ref: s.Ref(), Where: c.Where()}), true
+		}
 	}
-	return append(buf, strand.Releaser{Ref: s.Ref(), Where: c.Where()}), true
 }

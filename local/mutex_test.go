@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/local"
@@ -32,5 +33,43 @@ func TestStrandsThatEndSoonLeaveNothing(t *testing.T) {
 		if n != strands {
 			t.Errorf("counted %d of %d", n, strands)
 		}
+	}
+}
+
+// Others come and give up while a lock is looked at: it is held all along, and a
+// look that calls it anybody's would miss a deadlock for good.
+func TestAHeldLockIsNeverAnybodys(t *testing.T) {
+	ctx, end := strand.Adopt(t.Context(), "holder")
+	defer end()
+	var mu local.Lock
+	if err := mu.Acquire(ctx); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	comer := thread(ctx, func(ctx context.Context) error {
+		for {
+			select {
+			case <-over:
+				return nil
+			default:
+			}
+			short, cancel := strand.WithTimeout(ctx, time.Microsecond)
+			err := mu.Acquire(short)
+			if cancel(); err == nil {
+				return mu.Release(ctx)
+			}
+		}
+	})
+	self := strand.Current(ctx).Ref()
+	for i := range 200_000 {
+		rs, closed := mu.Releasers(nil)
+		if !closed || len(rs) != 1 || rs[0].Ref != self {
+			t.Errorf("look %d: %v, closed: %v", i, rs, closed)
+			break
+		}
+	}
+	close(over)
+	if err := <-comer; err != nil {
+		t.Error(err)
 	}
 }
