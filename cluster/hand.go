@@ -145,7 +145,7 @@ func (v *service) inquireOf(asks string, group []*task) {
 			case errors.Is(err, errLinkClosed):
 				v.lose(t)
 			case err != nil || i >= len(verdicts):
-				v.allowed(t, verdict{Do: doRun}, true)
+				v.unasked(t)
 			default:
 				v.allowed(t, verdicts[i], false)
 			}
@@ -212,13 +212,7 @@ func (v *service) makeReady(t *task) {
 	level := min(max(t.src.level, lowest), highest) - lowest
 	v.ready[level] = append(v.ready[level], t)
 	v.waiting++
-	id := t.f.id()
-	early := v.early[id]
-	delete(v.early, id)
 	v.mu.Unlock()
-	if early != nil {
-		v.stop(t, faults.Err(early, "the submitter"))
-	}
 	v.fill()
 }
 

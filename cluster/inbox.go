@@ -170,8 +170,8 @@ func (p *Pool) settled(it *item, state tristrand.FutureState, stored bool) {
 	if sub != nil {
 		_ = sub.Unsubscribe()
 	}
-	if stored && seq != 0 {
-		p.c.link.eraseLater(stream, seq)
+	if stored {
+		p.withdraw(it, stream, seq)
 	}
 	if it.big {
 		p.c.dropBig(p.id + "." + it.n + ".i")
@@ -184,7 +184,7 @@ func (p *Pool) settled(it *item, state tristrand.FutureState, stored bool) {
 // drained reports whether the last job is done, and tells those who wait for it. The
 // caller holds mu.
 func (p *Pool) drained() bool {
-	if len(p.items) > 0 || p.settling > 0 {
+	if len(p.items) > 0 || p.settling > 0 || p.erasing > 0 {
 		return false
 	}
 	crew.Grant(p.ending.Over())
@@ -275,7 +275,11 @@ func (p *Pool) mayBegin(it *item, n *note, which string) verdict {
 			p.running++
 			p.admit()
 		}
+		late := it.late
 		p.mu.Unlock()
+		if late != nil {
+			p.stop(it, late)
+		}
 	}
 	v := verdict{Do: doRun}
 	if d, ok := it.job.Context().Deadline(); ok {
@@ -383,7 +387,12 @@ func (p *Pool) dueAgain(it *item) {
 func (p *Pool) stop(it *item, cause error) {
 	p.mu.Lock()
 	if it.state != begun {
+		told := it.late != nil
+		it.late = cause
 		p.mu.Unlock()
+		if told {
+			return // it is just being begun
+		}
 		it.job.Cancel(cause)
 		if it.job.State() > tristrand.Running {
 			p.forget(it)

@@ -43,10 +43,9 @@ func (c *Cluster) schedule(ctx context.Context, f *frame, name, when string) (se
 	if err := c.ensure(ctx, streamLater); err != nil {
 		return 0, err
 	}
-	if err := c.ensureConsumer(ctx, streamLater, f.Queue, f.Level); err != nil {
+	if err := c.ensureLevel(ctx, f.Queue, f.Level, streamLater); err != nil {
 		return 0, err
 	}
-	c.tellLevels(ctx, f.Queue)
 	hdr := nats.Header{
 		"Nats-Schedule":        []string{when},
 		"Nats-Schedule-Target": []string{c.subject("l.d." + f.Queue + "." + strconv.Itoa(f.Level))},

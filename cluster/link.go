@@ -258,6 +258,7 @@ const (
 	codeWrongLast     = 10071 // not the last sequence that was expected
 	codeWrongConstant = 10164 // the same, or one that is being written
 	codeNoMessage     = 10037
+	codeNotDeleted    = 10043 // there is no such message
 	codeNoStream      = 10059
 	codeNoRoom        = 10023 // insufficient resources
 	codeStoreFailed   = 10060 // the file could not be written
@@ -431,14 +432,8 @@ func (l *link) last(ctx context.Context, stream, subject string) (*stored, error
 // erase deletes a message; one that is gone already is no error.
 func (l *link) erase(ctx context.Context, stream string, seq uint64) error {
 	err := l.ask(ctx, "a deletion in the cluster's store", "STREAM.MSG.DELETE."+stream, map[string]any{"seq": seq, "no_erase": true}, nil, storeWait)
-	if hasCode(err, codeNoMessage, 10043) {
+	if hasCode(err, codeNoMessage, codeNotDeleted) {
 		return nil
 	}
 	return err
-}
-
-// eraseLater is erase that does not wait.
-func (l *link) eraseLater(stream string, seq uint64) {
-	data, _ := json.Marshal(map[string]any{"seq": seq, "no_erase": true})
-	l.send("$JS.API.STREAM.MSG.DELETE."+stream, nil, data, storeWait, func(*nats.Msg, error) {})
 }

@@ -52,6 +52,7 @@ type Pool struct {
 	shard     int
 	items     map[string]*item
 	settling  int // jobs that are out of items and not yet counted
+	erasing   int // jobs that are counted and may still be in the store
 	pending   int // jobs that wait for a worker, and Submits that have room
 	running   int
 	room      crew.Room

@@ -311,9 +311,11 @@ const (
 	publishFull  = time.Second
 )
 
+// firstResult has the store refuse a result of a job that has one.
+var firstResult = nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{"0"}}
+
 func (v *service) publish(t *task, r *result, data []byte) {
-	hdr := nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{"0"}}
-	v.c.link.send(v.c.subject("r."+t.f.id()), hdr, data, storeWait, func(m *nats.Msg, err error) {
+	v.c.link.send(v.c.subject("r."+t.f.id()), firstResult, data, storeWait, func(m *nats.Msg, err error) {
 		_, err = readReceipt(m, err)
 		again := publishAgain
 		switch {

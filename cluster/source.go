@@ -89,17 +89,18 @@ func (c *Cluster) ensureConsumer(ctx context.Context, kind, queue string, level 
 	return nil
 }
 
-// ensureLevel makes a level of a queue that workers find, and tells them.
-func (c *Cluster) ensureLevel(ctx context.Context, queue string, level int) error {
-	key := "level/" + queue + "/" + strconv.Itoa(level)
+// ensureLevel makes a level of a queue that workers find, in streams of these kinds, and
+// tells them.
+func (c *Cluster) ensureLevel(ctx context.Context, queue string, level int, kinds ...string) error {
+	key := "level/" + kinds[0] + "/" + queue + "/" + strconv.Itoa(level)
 	c.mu.Lock()
 	there := c.there[key]
 	c.mu.Unlock()
 	if there {
 		return nil
 	}
-	for i := range c.info.Shards {
-		if err := c.ensureConsumer(ctx, taskStream(i), queue, level); err != nil {
+	for _, kind := range kinds {
+		if err := c.ensureConsumer(ctx, kind, queue, level); err != nil {
 			return err
 		}
 	}
@@ -118,10 +119,7 @@ func (c *Cluster) tellLevels(ctx context.Context, queue string) {
 
 // sourcesOf returns the consumers that a queue has: kind and level of each.
 func (c *Cluster) sourcesOf(ctx context.Context, queue string) (found []sourceKey, err error) {
-	kinds := []string{streamLater}
-	for i := range c.info.Shards {
-		kinds = append(kinds, taskStream(i))
-	}
+	kinds := append(c.taskStreams(), streamLater)
 	err = block(ctx, "the cluster's store", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 		defer cancel()

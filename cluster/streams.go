@@ -104,6 +104,14 @@ func (c *Cluster) metadata() map[string]string {
 	}
 }
 
+// taskStreams returns those of all shards.
+func (c *Cluster) taskStreams() (kinds []string) {
+	for i := range c.info.Shards {
+		kinds = append(kinds, taskStream(i))
+	}
+	return kinds
+}
+
 func taskStream(shard int) string { return streamTasks + strconv.Itoa(shard) }
 
 // ensure makes a stream unless it is there. It blocks.

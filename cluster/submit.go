@@ -32,6 +32,7 @@ type item struct {
 	seq      uint64
 	due      time.Time // not before
 	cause    error     // it was asked to stop
+	late     error     // the same, before it was begun
 	told     time.Time // when the worker was, last
 	frame    *frame    // to send it again; nil if it never is
 	big      bool      // its input is stored beside it
@@ -216,7 +217,7 @@ func (p *Pool) send(ctx context.Context, it *item, f *frame, o callOptions, wait
 		return p.sendLater(ctx, it, f, o)
 	}
 	if f.Level != 0 {
-		if err := p.c.ensureLevel(ctx, p.Name, f.Level); err != nil {
+		if err := p.c.ensureLevel(ctx, p.Name, f.Level, p.c.taskStreams()...); err != nil {
 			return err
 		}
 	}

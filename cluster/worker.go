@@ -68,6 +68,9 @@ func (w *Worker) Serve(ctx context.Context, c *Cluster, engine tristrand.Executo
 		queues = []string{defaultName}
 	}
 	v, err := newService(ctx, c, engine, slots, queues)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it has ended before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -155,8 +158,7 @@ type service struct {
 	calm      time.Time // no sweep before
 	stopping  bool
 	abandoned int
-	early     map[string]*remoteFault // of jobs that shall stop and have not come yet
-	empty     []func()                // called when nothing is in hand
+	empty     []func() // called when nothing is in hand
 }
 
 func newService(ctx context.Context, c *Cluster, engine tristrand.Executor, slots int, queues []string) (*service, error) {
@@ -165,7 +167,7 @@ func newService(ctx context.Context, c *Cluster, engine tristrand.Executor, slot
 	}
 	v := &service{
 		c: c, engine: engine, slots: slots, queues: queues, id: newID(), host: hostName(), born: time.Now(),
-		broken: make(chan struct{}), ended: make(chan struct{}), hand: make(map[*task]struct{}), at: -1, early: make(map[string]*remoteFault),
+		broken: make(chan struct{}), ended: make(chan struct{}), hand: make(map[*task]struct{}), at: -1,
 	}
 	for i := range c.info.Shards {
 		if err := c.ensure(ctx, taskStream(i)); err != nil {
