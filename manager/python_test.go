@@ -1,7 +1,6 @@
 package manager_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -70,41 +69,58 @@ func serve(tb testing.TB, s *manager.Server, address string) net.Addr {
 }
 
 // TestClientCheck runs every check of Python's own client library against the
-// server, with every Python that there is.
+// server, with every Python that there is. Most of a run is waiting: a few go on
+// at once, each with a server of its own.
 func TestClientCheck(t *testing.T) {
+	turn := make(chan struct{}, 4)
+	var runs []*checked
 	for i, py := range pythons(t) {
 		for _, address := range []string{"127.0.0.1:0", filepath.Join(t.TempDir(), "s"), "@tristrand-test-" + filepath.Base(t.TempDir())} {
 			if i > 0 && address != "127.0.0.1:0" || runtime.GOOS != "linux" && address[0] == '@' {
 				continue // one interpreter is enough for the kinds of sockets
 			}
-			t.Run(py+" "+address, func(t *testing.T) {
-				at := serve(t, &manager.Server{AuthKey: testKey}, address)
+			at := serve(t, &manager.Server{AuthKey: testKey}, address)
+			r := &checked{name: py + " " + address, over: make(chan struct{})}
+			runs = append(runs, r)
+			go func() {
+				defer close(r.over)
+				turn <- struct{}{}
+				defer func() { <-turn }()
 				cmd := exec.CommandContext(t.Context(), py, "testdata/client_check.py", at.String(), "--set", "--shutdown", "--timeout", "100")
-				out, err := cmd.StdoutPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				cmd.Stderr = cmd.Stdout
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				passed := 0
-				for lines := bufio.NewScanner(out); lines.Scan(); {
-					line := lines.Text()
-					switch {
-					case strings.HasPrefix(line, "ok "):
-						passed++
-					case strings.HasPrefix(line, "skip ") && (strings.Contains(line, "client has no") || strings.Contains(line, ": no ")):
-					case strings.HasPrefix(line, "FAIL "):
-						t.Error(line)
-					default:
-						t.Log(line)
-					}
-				}
-				if err := cmd.Wait(); err != nil || passed < 125 {
-					t.Errorf("%d checks passed: %v", passed, err)
-				}
-			})
+				r.out, r.err = cmd.CombinedOutput()
+			}()
 		}
+	}
+	for _, r := range runs {
+		t.Run(r.name, r.judge)
+	}
+}
+
+// checked is a run of client_check.py.
+type checked struct {
+	name string
+	over chan struct{}
+	out  []byte
+	err  error
+}
+
+// judge waits for its end.
+func (c *checked) judge(t *testing.T) {
+	<-c.over
+	passed := 0
+	for line := range strings.Lines(string(c.out)) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "ok "):
+			passed++
+		case strings.HasPrefix(line, "skip ") && (strings.Contains(line, "client has no") || strings.Contains(line, ": no ")):
+		case strings.HasPrefix(line, "FAIL "):
+			t.Error(line)
+		default:
+			t.Log(line)
+		}
+	}
+	if c.err != nil || passed < 125 {
+		t.Errorf("%d checks passed: %v", passed, c.err)
 	}
 }
