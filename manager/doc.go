@@ -22,7 +22,10 @@
 // encrypted unless both sides are Go's and use TLS: bind to the loopback or a
 // Unix socket in a directory of one's own. What comes over the wire is read as
 // data; no name in it is looked up, imported or called but what is on a short
-// list (package pickle). A pool runs functions by name, those that the server
+// list (package pickle). Instances of the classes of Python's library that are
+// only data (dates, decimals, UUIDs, collections …) are kept as they came and are
+// equal, ordered and keys as in Python; those of a program's own are refused, as a
+// server in Python refuses classes that it cannot import. A pool runs functions by name, those that the server
 // offers.
 //
 // # Clients that die

@@ -124,3 +124,14 @@ func (c *checked) judge(t *testing.T) {
 		t.Errorf("%d checks passed: %v", passed, c.err)
 	}
 }
+
+// TestPythonData: what is data in Python's library is kept as it is.
+func TestPythonData(t *testing.T) {
+	at := serve(t, &manager.Server{AuthKey: testKey}, "127.0.0.1:0")
+	for _, py := range pythons(t) {
+		out, err := exec.CommandContext(t.Context(), py, "testdata/data_check.py", at.String()).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != "ok" {
+			t.Errorf("%s: %v\n%s", py, err, out)
+		}
+	}
+}

@@ -79,7 +79,8 @@ func (c *comparison) equal(a, b any, depth int) bool {
 		}
 		return x.Within(y)
 	case *Object:
-		return false // Python compares them by identity
+		b, ok := b.(*Object)
+		return ok && c.equalObjects(a, b, depth)
 	default:
 		x, err1 := keyOf(a)
 		y, err2 := keyOf(b)
@@ -177,6 +178,12 @@ func (c *comparison) less(a, b any, depth int) bool {
 		s, _ := AsSet(a)
 		if t, ok := AsSet(b); ok {
 			return s.Len() < t.Len() && s.Within(t)
+		}
+	case *Object:
+		if y, ok := b.(*Object); ok {
+			if less, known := c.lessObjects(x, y, depth); known || c.err != nil {
+				return less
+			}
 		}
 	default:
 		if n, ok := compareNumbers(a, b); ok {

@@ -82,6 +82,9 @@ func (d *decoder) extend(items []any) {
 	case *List:
 		v.Items = append(v.Items, items...)
 	case *Object:
+		if v.Pairs {
+			d.fail("items for a %s of keys and values", TypeName(v))
+		}
 		v.Items = append(v.Items, items...)
 	default:
 		d.fail("items for a list, and a %s", TypeName(v))
@@ -101,6 +104,10 @@ func (d *decoder) setItems(items []any) {
 			}
 			d.left--
 		case *Object:
+			if !v.Pairs && len(v.Items) > 0 {
+				d.fail("keys and values for a %s of items", TypeName(v))
+			}
+			v.Pairs = true
 			v.Items = append(v.Items, Tuple{items[i], items[i+1]})
 		default:
 			d.fail("keys and values for a dict, and a %s", TypeName(v))

@@ -331,16 +331,40 @@ func (e *encoder) object(o *Object, id ref, depth int) error {
 		e.b[len(e.b)-1] = opNewObj
 	}
 	e.memoize(id)
-	if len(o.Items) > 0 {
-		if err := e.items(o.Items, opAppend, opAppends, depth); err != nil {
-			return err
-		}
+	if err := e.appended(o, depth); err != nil {
+		return err
 	}
 	if o.HasState {
 		if err := e.write(o.State, depth+1); err != nil {
 			return err
 		}
 		e.b = append(e.b, opBuild)
+	}
+	return nil
+}
+
+// appended writes what is put into an object after it is made.
+func (e *encoder) appended(o *Object, depth int) error {
+	switch {
+	case len(o.Items) == 0:
+		return nil
+	case !o.Pairs:
+		return e.items(o.Items, opAppend, opAppends, depth)
+	}
+	for part := range slices.Chunk(o.Items, batch) {
+		e.b = append(e.b, opMark)
+		for _, x := range part {
+			kv, ok := x.(Tuple)
+			if !ok || len(kv) != 2 {
+				return &WriteError{What: "a '" + o.Class.Name + "' whose pairs are none"}
+			}
+			for _, v := range kv {
+				if err := e.write(v, depth+1); err != nil {
+					return err
+				}
+			}
+		}
+		e.b = append(e.b, opSetItems)
 	}
 	return nil
 }

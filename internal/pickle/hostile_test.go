@@ -15,6 +15,9 @@ func strict(g Global) (*Class, error) {
 	if c, ok := Builtin(g); ok {
 		return c, nil
 	}
+	if c, ok := Data(g); ok {
+		return c, nil
+	}
 	switch g {
 	case Global{"builtins", "KeyError"}, Global{"builtins", "ValueError"}:
 		return Symbolic, nil

@@ -62,6 +62,8 @@ func keyOf(v any) (any, error) {
 			return rangeKey{1, v.Start, 0}, nil
 		}
 		return rangeKey{n, v.Start, v.Step}, nil
+	case *Object:
+		return v.key()
 	case *List, *Dict, *Set, *ByteArray, *Slice:
 		return nil, &TypeError{"unhashable type: '" + TypeName(v) + "'"}
 	default:
@@ -119,6 +121,9 @@ func appendKey(b []byte, v any, depth int) ([]byte, error) {
 		}
 		slices.Sort(parts)
 		return text('{', strings.Join(parts, "")), nil
+	}
+	if o, ok := v.(*Object); ok {
+		return o.appendKey(b, depth)
 	}
 	k, err := keyOf(v)
 	if err != nil {

@@ -71,7 +71,16 @@ func (p *printer) value(v any, inside []any) {
 		p.items("slice(", []any{v.Start, v.Stop, v.Step}, inside)
 		p.b.WriteString(")")
 	case *Object:
+		if s, ok := v.repr(); ok {
+			p.b.WriteString(s)
+			return
+		}
 		p.b.WriteString(v.Class.Name)
+		if len(v.Items) > 0 {
+			p.items("([", v.Items, inside)
+			p.b.WriteString("])")
+			return
+		}
 		p.items("(", v.Args, inside)
 		if len(v.Args) == 1 && v.New {
 			p.b.WriteString(",")

@@ -56,7 +56,8 @@ type Object struct {
 	New      bool // made by cls.__new__, not by a call
 	State    any  // given to it afterwards
 	HasState bool
-	Items    []any // appended to it; pairs are Tuples
+	Items    []any // appended to it
+	Pairs    bool  // Items are Tuples of key and value, that are set in it
 }
 
 // A Reducer is written as an Object.

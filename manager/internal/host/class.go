@@ -53,7 +53,7 @@ func (cs *Classes) Find(g pickle.Global) (*pickle.Class, error) {
 	switch {
 	case g.Module == "array" && g.Name == "array":
 		return arrayClass, nil
-	case g.Module == "builtins" && g.Name == "Ellipsis":
+	case g.Module == "builtins" && (g.Name == "Ellipsis" || g.Name == "NotImplemented"):
 		return nil, nil
 	case cs.Names[g.String()]:
 		c, _ := pickle.Builtin(g) // list, say, is both
@@ -64,6 +64,9 @@ func (cs *Classes) Find(g pickle.Global) (*pickle.Class, error) {
 		}
 	}
 	if c, ok := pickle.Builtin(g); ok {
+		return c, nil
+	}
+	if c, ok := pickle.Data(g); ok {
 		return c, nil
 	}
 	if slices.Contains(exceptions[g.Module], g.Name) {
