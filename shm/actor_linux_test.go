@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,7 @@ func newKit(t testing.TB) *kit {
 		Barrier: must(shm.NewBarrier("barrier", 3)), Memory: must(shm.NewBytes(4096)),
 	}
 	k.Cond = must(shm.NewCondition("cond", k.R))
+	clear(k.Memory.View()) // it has what the last test left
 	t.Cleanup(func() {
 		for _, c := range []io.Closer{k.A, k.B, k.C, k.Cond, k.R, k.Sem, k.Event, k.Barrier, k.Memory} {
 			if err := c.Close(); err != nil {
@@ -74,9 +76,8 @@ func (k *kit) do(ctx context.Context, line string) error {
 		die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
 		map[string]func(func()){"a": k.A.Die, "r": k.R.Die, "making": k.A.DieMaking, "sem": k.Sem.Die, "event": k.Event.Die, "barrier": k.Barrier.Die}[object](die)
 	}
-	if verb == "stop" {
-		k.word(0).Add(1)
-		map[string]func(func() bool){"sem": k.Sem.Hold, "barrier": k.Barrier.Hold}[object](func() bool { return k.word(0).Load() > 2 })
+	if verb == "stop" { // in the middle of something, until it is told to go on
+		k.stop(map[string]func(func()){"sem": k.Sem.Hold, "barrier": k.Barrier.Hold}[object])
 		return nil
 	}
 	switch object {
@@ -111,6 +112,22 @@ func (k *kit) do(ctx context.Context, line string) error {
 	default:
 		return l.Release(ctx)
 	}
+}
+
+// Words of the memory that a kit has.
+const (
+	stoppedWord = iota // how many strands have stopped in the middle
+	goOnWord           // 1: they are to go on
+)
+
+// stop calls hold, and keeps it in the middle of what it does until goOnWord is set.
+func (k *kit) stop(hold func(over func())) {
+	hold(func() {
+		k.word(stoppedWord).Add(1)
+		for k.word(goOnWord).Load() == 0 {
+			runtime.Gosched()
+		}
+	})
 }
 
 // actPart does what it is told: "NAME VERB OBJECT" is done by the strand NAME, in

@@ -445,7 +445,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	a := newActor(t, k)
 	a.say("ann stop sem")
 	a.say("bob stop barrier")
-	until(t, "they have stopped", func() bool { return k.word(0).Load() == 2 })
+	until(t, "they have stopped", func() bool { return k.word(stoppedWord).Load() == 2 })
 	short := func() context.Context {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		t.Cleanup(cancel)
@@ -457,7 +457,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	if st := must(k.Sem.State(ctx)); st.Bound != 2 {
 		t.Errorf("%+v", st)
 	}
-	k.word(0).Store(3)
+	k.word(goOnWord).Store(1)
 	if err := errors.Join(k.Sem.Acquire(ctx), k.Sem.Release(ctx, 1)); err != nil {
 		t.Error(err)
 	}

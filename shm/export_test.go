@@ -1,7 +1,5 @@
 package shm
 
-import "runtime"
-
 // Die calls die while this process holds the guard of a semaphore that it has
 // just been acquiring, for tests of what is left then.
 func (m *Semaphore) Die(die func()) {
@@ -58,23 +56,19 @@ func (l *Lock) DieMaking(die func()) {
 	die()
 }
 
-// Hold holds the guard of a semaphore until go on returns true.
-func (m *Semaphore) Hold(goOn func() bool) {
+// Hold holds the guard of a semaphore until over returns.
+func (m *Semaphore) Hold(over func()) {
 	c := semaphoreAt(m.a, m.unit)
 	c.guard.lock(m.a)
-	for !goOn() {
-		runtime.Gosched()
-	}
+	over()
 	c.unlock(m.a, m.unit)
 }
 
-// Hold holds the guard of a barrier until go on returns true.
-func (b *Barrier) Hold(goOn func() bool) {
+// Hold holds the guard of a barrier until over returns.
+func (b *Barrier) Hold(over func()) {
 	c := barrierAt(b.a, b.unit)
 	c.guard.lock(b.a)
-	for !goOn() {
-		runtime.Gosched()
-	}
+	over()
 	c.unlock(b.a, b.unit)
 }
 

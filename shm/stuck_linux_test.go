@@ -19,9 +19,8 @@ func TestAnObjectThatSomebodyIsStoppedIn(t *testing.T) {
 	ctx := t.Context()
 	held, over := make(chan struct{}, 4), make(chan struct{})
 	wait := func() { held <- struct{}{}; <-over }
-	goOn := func() bool { wait(); return true }
-	for _, hold := range []func(){func() { q.Hold(wait) }, func() { v.Hold(wait) }, func() { sem.Hold(goOn) }, func() { bar.Hold(goOn) }} {
-		go hold()
+	for _, hold := range []func(func()){q.Hold, v.Hold, sem.Hold, bar.Hold} {
+		go hold(wait)
 	}
 	for range 4 {
 		<-held
