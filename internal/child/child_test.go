@@ -291,20 +291,34 @@ func TestReport(t *testing.T) {
 			t.Errorf("report %q, stderr %q: reason %q, want %q", tt.report, tt.stderr, e.Reason(), tt.want)
 		}
 	}
-	for crash, kind := range map[string]Kind{
-		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 0 gp=0x34 m=3 [idle]:\nruntime.(*spanQueue).tryDrain(0x7f2)\n": OutOfMemory,
-		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 0 gp=0x34 m=3 [idle]:\nmain.foreign(0x7f2)\n":                  Fatal,
-		"SIGSEGV: segmentation violation\nPC=0x43453d\n\ngoroutine 7 gp=0x34 m=3 [running]:\nruntime.memmove(0x7f2)\n":            Fatal,
-	} {
-		e := Exit{Kind: Fatal, Code: 2, Crash: crash}
-		if e.blameLimit(); e.Kind != kind {
-			t.Errorf("with a limit %q is %v, want %v", crash, e.Kind, kind)
-		}
-	}
 	e := Exit{Kind: Exited, Code: -1, Signal: syscall.SIGKILL}
 	e.judge(nil, func(syscall.Signal) bool { return false }, func() bool { return true })
 	if e.Kind != OutOfMemory {
 		t.Errorf("killed by the kernel for memory: %v", e)
+	}
+}
+
+// A limit is to blame for a runtime that took a nil, not for a signal that was sent, nor
+// for what other code did.
+func TestBlameLimit(t *testing.T) {
+	const idle, running = "\n\ngoroutine 0 gp=0x34 m=3 [idle]:\n", "\n\ngoroutine 7 gp=0x34 m=3 [running]:\n"
+	for head, tails := range map[string]map[string]Kind{
+		"SIGSEGV: segmentation violation\nPC=0x43453d m=3 sigcode=1 addr=0x10": {
+			idle + "runtime.(*spanQueue).tryDrain(0x7f2)\n": OutOfMemory,
+			idle + "main.foreign(0x7f2)\n":                  Fatal,
+			running + "runtime.memmove(0x7f2)\n":            Fatal,
+		},
+		"SIGSEGV: segmentation violation\nPC=0x43453d m=0 sigcode=0 addr=0x3e800001f2d": {idle + "runtime.futex(0x7f2)\n": Fatal}, // kill
+		"SIGSEGV: segmentation violation\nPC=0x43453d m=0 sigcode=-6 addr=0x0":          {idle + "runtime.futex(0x7f2)\n": Fatal}, // tgkill
+		"SIGSEGV: segmentation violation\nPC=0x43453d m=0 sigcode=1 addr=0xc000100000":  {idle + "runtime.memmove(0x7f2)\n": Fatal},
+		"SIGSEGV: segmentation violation":                                               {idle + "runtime.futex(0x7f2)\n": Fatal},
+	} {
+		for tail, kind := range tails {
+			e := Exit{Kind: Fatal, Code: 2, Crash: head + tail}
+			if e.blameLimit(); e.Kind != kind {
+				t.Errorf("with a limit %q is %v, want %v", e.Crash, e.Kind, kind)
+			}
+		}
 	}
 }
 

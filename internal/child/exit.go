@@ -172,12 +172,25 @@ func crashKind(text string) Kind {
 
 // blameLimit looks again at the end of a child whose memory was limited. When the
 // system refuses the runtime memory for itself, it does not always say so: parts of
-// the collector take the nil that they got, and end by SIGSEGV.
+// the collector take the nil that they got, and end by SIGSEGV. A signal that was
+// sent can find the runtime anywhere, and a nil of the program's own is a panic.
 func (e *Exit) blameLimit() {
-	if e.Kind == Fatal && strings.HasPrefix(e.Crash, "SIGSEGV") && faultedIn(e.Crash, "runtime.") {
+	if e.Kind == Fatal && strings.HasPrefix(e.Crash, "SIGSEGV") && faultedAtNil(e.Crash) && faultedIn(e.Crash, "runtime.") {
 		e.Kind = OutOfMemory
 		e.Crash = "fatal error: runtime: out of memory, as it seems: it failed by itself, under a limit\n" + e.Crash
 	}
+}
+
+// faultedAtNil reports whether a crash by SIGSEGV comes from the processor, not from
+// somebody who sent the signal, and at an address that a field behind a nil has.
+func faultedAtNil(crash string) bool {
+	const notMapped, fields = 1, 1 << 16
+	_, rest, _ := strings.Cut(crash, "\nPC=")
+	line, _, _ := strings.Cut(rest, "\n")
+	var m, code int
+	var pc, addr uint64
+	_, err := fmt.Sscanf(line, "0x%x m=%d sigcode=%d addr=0x%x", &pc, &m, &code, &addr)
+	return err == nil && code == notMapped && addr < fields
 }
 
 // faultedIn reports whether the first frame of the stack of a crash, that of the
