@@ -56,8 +56,9 @@ var talk = tristrand.Define("faults.talk", func(ctx context.Context, in wire) (i
 		if err := in.Conn.Send(ctx, pidText()); err != nil {
 			return 0, err
 		}
-		for err := error(nil); !errors.Is(err, io.ErrClosedPipe); {
-			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		limit := 10 * time.Millisecond
+		for err := error(nil); !errors.Is(err, io.ErrClosedPipe); limit *= 2 { // it has to begin within the limit
+			short, cancel := context.WithTimeout(ctx, limit)
 			err = in.Conn.Send(short, strings.Repeat("x", 1<<20))
 			cancel()
 		}
@@ -208,9 +209,19 @@ func TestThePeerOfAPipeIsKilled(t *testing.T) {
 func TestASendIsCut(t *testing.T) {
 	ctx := adopt(t)
 	a, b := pipe(t)
-	short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
+	begun, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := a.Send(short, strings.Repeat("x", 8<<20)); !errors.Is(err, context.DeadlineExceeded) {
+	sent := make(chan error, 1)
+	go func() { sent <- a.Send(begun, strings.Repeat("x", 8<<20)) }()
+	until(t, "the value begins to arrive", func() bool {
+		n, err := b.Waiting()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	})
+	cancel()
+	if err := <-sent; !errors.Is(err, context.Canceled) {
 		t.Fatalf("a Send that is too large for the pipe gives %v", err)
 	}
 	if err := a.Send(ctx, "y"); !errors.Is(err, io.ErrClosedPipe) {

@@ -1,0 +1,23 @@
+package process
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Waiting returns how many bytes have come to this end and were not received.
+func (c *Conn[T]) Waiting() (n int, err error) {
+	conn, err := c.use()
+	if err != nil {
+		return 0, err
+	}
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var ioctl error
+	err = raw.Control(func(fd uintptr) { n, ioctl = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return n, errors.Join(err, ioctl)
+}
