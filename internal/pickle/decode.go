@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // Options say what is read. The zero value reads data without any class.
@@ -357,6 +358,9 @@ func long(b []byte) any {
 
 // validText reports whether b is UTF-8 in which lone surrogates may stand.
 func validText(b []byte) bool {
+	if utf8.Valid(b) { // many bytes at a time
+		return true
+	}
 	for len(b) > 0 {
 		if b[0] < 0x80 {
 			b = b[1:]

@@ -156,12 +156,9 @@ func (e *encoder) write(v any, depth int) error {
 	case float64:
 		e.b = binary.BigEndian.AppendUint64(append(e.b, opBinFloat), math.Float64bits(v))
 	case string:
-		if !validText([]byte(v)) {
-			return &WriteError{"a string that is not UTF-8; bytes are of type Bytes"}
-		}
-		e.once(v, true, opShortStr, opBinUnicode, opBinStr8)
+		return e.once(v, true, opShortStr, opBinUnicode, opBinStr8)
 	case Bytes:
-		e.once(string(v), false, opShortBytes, opBinBytes, opBinBytes8)
+		return e.once(string(v), false, opShortBytes, opBinBytes, opBinBytes8)
 	case complex128:
 		return e.call(Global{"builtins", "complex"}, Tuple{real(v), imag(v)}, depth)
 	case Global:
@@ -374,20 +371,23 @@ func (e *encoder) appended(o *Object, depth int) error {
 const longText = 32
 
 // once writes a str or bytes, or refers to it.
-func (e *encoder) once(s string, text bool, op1, op4, op8 byte) {
-	if len(s) < longText {
-		e.blob(s, op1, op4, op8)
-		return
-	}
+func (e *encoder) once(s string, text bool, op1, op4, op8 byte) error {
 	id := ref{v: isBytes{}, first: unsafe.Pointer(unsafe.StringData(s)), n: len(s)}
 	if text {
 		id.v = isText{}
 	}
-	if e.again(id) {
-		return
+	long := len(s) >= longText
+	if long && e.again(id) {
+		return nil
+	}
+	if text && !validText([]byte(s)) {
+		return &WriteError{"a string that is not UTF-8; bytes are of type Bytes"}
 	}
 	e.blob(s, op1, op4, op8)
-	e.memoize(id)
+	if long {
+		e.memoize(id)
+	}
+	return nil
 }
 
 // blob writes a str or bytes, with the opcode for its length.
