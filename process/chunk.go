@@ -100,14 +100,16 @@ func encodeOutcomes(buf *bytes.Buffer, o tristrand.Outcomes, from int) error {
 	buf.Write(make([]byte, 4))
 	values := reflect.ValueOf(o.Values()).Elem()
 	n := values.Len()
-	if err := wire.Encode(buf, values.Slice(from, n).Interface()); err != nil {
+	rest := reflect.New(values.Type()) // a pointer, as those are encoded fastest
+	rest.Elem().Set(values.Slice(from, n))
+	if err := wire.Encode(buf, rest.Interface()); err != nil {
 		buf.Truncate(at + 4)
 		for i := from; i < n; i++ { // one of them is at fault
 			if one := wire.Encode(new(bytes.Buffer), o.At(i)); one != nil {
 				o.Fail(i, fmt.Errorf("process: the output %w", one))
 			}
 		}
-		if err := wire.Encode(buf, values.Slice(from, n).Interface()); err != nil {
+		if err := wire.Encode(buf, rest.Interface()); err != nil {
 			return fmt.Errorf("the outputs %w", err)
 		}
 	}

@@ -51,6 +51,9 @@ var get = sync.OnceValue(func() modes {
 
 // Encode appends v to buf.
 func Encode(buf *bytes.Buffer, v any) error {
+	if encodePlain(buf, v) {
+		return nil
+	}
 	if err := get().enc.MarshalToBuffer(v, buf); err != nil {
 		return fmt.Errorf("it cannot be encoded: %w", err)
 	}
@@ -59,7 +62,12 @@ func Encode(buf *bytes.Buffer, v any) error {
 
 // Decode sets what v points at from data, which holds one value and nothing else. It
 // does not keep data.
-func Decode(data []byte, v any) error { return get().dec.Unmarshal(data, v) }
+func Decode(data []byte, v any) error {
+	if decodePlain(data, v) {
+		return nil
+	}
+	return get().dec.Unmarshal(data, v)
+}
 
 // Raw returns the bytes of v, which points at a value, if they need no encoding: it
 // is a slice of bytes.
