@@ -16,6 +16,7 @@ import (
 
 // TestExecutor runs the suite with the workers in another process.
 func TestExecutor(t *testing.T) {
+	t.Parallel()
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0"})
 	worker := spawn(t, "worker", c.URL())
 	var mu sync.Mutex

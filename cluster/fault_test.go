@@ -119,6 +119,7 @@ func connect(t *testing.T, url string) *cluster.Cluster {
 // Workers are killed at random moments: every job has one result, and those that were lost
 // run again.
 func TestKilledWorkersLoseNoJob(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	rounds, jobs := 20, 200
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
@@ -176,6 +177,7 @@ func TestKilledWorkersLoseNoJob(t *testing.T) {
 // The only server is killed under load and started again: what was acknowledged has a
 // result.
 func TestKilledServerKeepsJobs(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []string{"process", "power"} {
 		t.Run(durability, func(t *testing.T) {
 			t.Parallel()
@@ -341,6 +343,7 @@ func TestStoppedHolderIsFenced(t *testing.T) {
 
 // What goes wrong at the start says so.
 func TestStartErrorsSayWhy(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	dir := t.TempDir()
 	c := open(t, cluster.Options{Dir: dir, Listen: "127.0.0.1:0", User: "u", Password: "secret"})

@@ -62,6 +62,7 @@ func serve(t *testing.T, c *cluster.Cluster, engine tristrand.Executor) {
 }
 
 func TestJobsOfOneIDRunOnce(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &thread.Pool{Workers: 2})
@@ -84,6 +85,7 @@ func TestJobsOfOneIDRunOnce(t *testing.T) {
 }
 
 func TestJobsRunLater(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &thread.Pool{Workers: 2})
@@ -142,6 +144,7 @@ func TestJobsRunLater(t *testing.T) {
 }
 
 func TestProgressIsTold(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &thread.Pool{Workers: 2})
@@ -167,6 +170,7 @@ func TestProgressIsTold(t *testing.T) {
 }
 
 func TestLargeValuesCross(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &thread.Pool{Workers: 2})
@@ -184,6 +188,7 @@ func TestLargeValuesCross(t *testing.T) {
 
 // A job whose task no worker has is a dead letter with the reason, and not run for ever.
 func TestTaskThatNobodyHas(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0"})
 	w := spawn(t, "serve", c.URL(), "2")
@@ -207,6 +212,7 @@ func TestTaskThatNobodyHas(t *testing.T) {
 
 // Who fails with nobody waiting is a dead letter, after its tries; and it can be retried.
 func TestFailureThatNobodyGetsIsADeadLetter(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0"})
 	gone := connect(t, c.URL())
@@ -243,6 +249,7 @@ func TestFailureThatNobodyGetsIsADeadLetter(t *testing.T) {
 
 // An engine of other processes: a crash is its job's, and the worker goes on.
 func TestWorkerWithProcesses(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &process.Pool{Workers: 1})

@@ -16,6 +16,7 @@ import (
 // Strands of one process that each have a handle of their own of one lock see no deadlock in
 // having held it one after the other.
 func TestHandlesOfOneLockAreOneLock(t *testing.T) {
+	t.Parallel()
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	var wg sync.WaitGroup
 	count := 0

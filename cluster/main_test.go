@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -28,7 +29,7 @@ const partEnv = "TRISTRAND_CLUSTER_TEST_PART"
 
 // parts are what a process of the test binary can be.
 var parts = map[string]func(ctx context.Context, args []string) error{
-	"worker": workerPart,
+	"worker": workerPart, "orphans": orphansPart,
 }
 
 func TestMain(m *testing.M) {
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 	if part := os.Getenv(partEnv); part != "" {
 		var err error
 		done := make(chan struct{})
-		strand.Go(context.Background(), strand.Options{Kind: strand.Main, Name: part}, func(ctx context.Context) {
+		strand.Go(untilOrphaned(), strand.Options{Kind: strand.Main, Name: part}, func(ctx context.Context) {
 			defer close(done)
 			err = parts[part](ctx, os.Args[1:])
 		})
@@ -50,7 +51,68 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	// Most of the time tests wait, for leases and elections, so more of them than there are
+	// processors run at once, unless the command line says otherwise.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
+}
+
+// untilOrphaned returns a context that ends when the test that has started this process is
+// gone, which ends its stdin: it may have had no time to end its children. A part that does
+// not end then is ended.
+func untilOrphaned() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	from := os.Stdin
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	os.Stdin = r
+	go func() {
+		_, _ = io.Copy(w, from)
+		cancel()
+		w.Close()
+		time.Sleep(5 * time.Second)
+		os.Exit(3)
+	}()
+	return ctx
+}
+
+// orphansPart starts a worker: URL. Both write to the same stdout.
+func orphansPart(ctx context.Context, args []string) error {
+	cmd := exec.Command(os.Args[0], args[0], "1")
+	cmd.Env = append(os.Environ(), partEnv+"=serve")
+	cmd.Stdout = os.Stdout
+	if _, err := cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return cmd.Wait()
+}
+
+// A process of a test that is killed leaves none behind.
+func TestNoPartOutlivesItsTest(t *testing.T) {
+	t.Parallel()
+	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0"})
+	parent := spawn(t, "orphans", c.URL())
+	parent.expect("ready") // says the worker
+	_ = parent.Process.Kill()
+	late := time.After(patience)
+	for {
+		select {
+		case _, ok := <-parent.lines:
+			if !ok {
+				return
+			}
+		case <-late:
+			t.Fatal("the worker lives on when who has started it is killed")
+		}
+	}
 }
 
 // A child is a process of the test binary. What it writes to stdout are lines to wait for.

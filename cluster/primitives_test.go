@@ -15,6 +15,7 @@ import (
 
 // TestPrimitives runs the suites of the primitives.
 func TestPrimitives(t *testing.T) {
+	t.Parallel()
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	var n atomic.Int64
 	name := func() string { return fmt.Sprint("x.", n.Add(1)) }

@@ -7,6 +7,7 @@ import (
 
 // What the quick reader reads it reads as the whole one does, and nothing else.
 func TestQuickReceipt(t *testing.T) {
+	t.Parallel()
 	for text, quick := range map[string]bool{
 		`{"stream":"TRI_a_T0", "seq":17}`:                      true,
 		`{"stream":"TRI_a_T0","seq":17}`:                       true,

@@ -48,6 +48,7 @@ func runsIn(t *testing.T, log string) []string {
 // A job that is stored again when the server has forgotten that it has it, as by a resend
 // that was long under way, has one result, and its submitter lets it run once.
 func TestResendAfterTheDedupeWindow(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	_, js := rawly(t, c.URL())
@@ -111,6 +112,7 @@ func TestResendAfterTheDedupeWindow(t *testing.T) {
 
 // A submission that is made twice at once, by two processes, runs once for both.
 func TestDuplicatedSubmissions(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", Lease: time.Second})
 	w := spawn(t, "serve", c.URL(), "4")

@@ -53,6 +53,7 @@ func certificates(t *testing.T) (*tls.Config, *x509.CertPool) {
 // With TLS a submitter and a worker talk to a server whose certificate they trust, and to no
 // other, and say why.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	cfg, pool := certificates(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0", TLS: cfg, Token: "key"})
@@ -134,6 +135,7 @@ var taskSleepy = tristrand.Define("cluster.sleepy", func(ctx context.Context, d 
 
 // A worker whose engine are coroutines runs many jobs that wait at once.
 func TestWorkerWithCoroutines(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	serve(t, c, &coro.Pool{Workers: 50})

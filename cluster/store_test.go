@@ -65,6 +65,7 @@ func beforeInitPart(ctx context.Context, args []string) error {
 // A program that opens its store before process.Init is told so, and by which process it is
 // in use.
 func TestStoreOpenedBeforeInit(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := spawn(t, "server", dir, "127.0.0.1:0", "process")
 	s.hear()
@@ -118,6 +119,7 @@ func jumpingPart(ctx context.Context, args []string) error {
 // The wall clocks of a submitter and of a worker, and their jumps, change nothing: deadlines,
 // delays and leases are by the servers' time.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	for _, jump := range []string{"1h", "-1h"} {
 		t.Run(jump, func(t *testing.T) {
 			t.Parallel()

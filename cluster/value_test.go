@@ -14,6 +14,7 @@ import (
 )
 
 func TestValueUpdatesAreNotLost(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	v := cluster.NewValue[int](c, "n")
@@ -44,6 +45,7 @@ func TestValueUpdatesAreNotLost(t *testing.T) {
 }
 
 func TestWatchSeesTheNewest(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	d := cluster.NewDict[string](c, "words/α")
@@ -97,6 +99,7 @@ func TestWatchSeesTheNewest(t *testing.T) {
 }
 
 func TestCounterAdds(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	k := cluster.NewCounter(c, "n")
@@ -121,6 +124,7 @@ func TestCounterAdds(t *testing.T) {
 
 // A write under a lock is refused by the servers when the lock is another's by then.
 func TestGuardedWritesNeedTheLock(t *testing.T) {
+	t.Parallel()
 	ctx := adopt(t)
 	c := open(t, cluster.Options{Durability: cluster.Memory})
 	other := open(t, cluster.Options{Durability: cluster.Memory})

@@ -60,9 +60,9 @@ func (p *Pool) withdrawn() {
 
 // unasked begins a task whose submitter does not answer, unless that has withdrawn it.
 func (v *service) unasked(t *task) {
-	where, which := "", map[string]any{}
+	where, which := v.c.stream(streamResults), map[string]any{}
 	if t.src.kind == streamLater {
-		where, which["last_by_subj"] = v.c.stream(streamResults), v.c.subject("r."+t.f.id())
+		which["last_by_subj"] = v.c.subject("r."+t.f.id())
 	} else {
 		stream, seq, _ := strings.Cut(t.copy, "/")
 		where, which["seq"] = stream, json.Number(seq)
