@@ -260,6 +260,8 @@ const (
 	codeNoMessage     = 10037
 	codeNotDeleted    = 10043 // there is no such message
 	codeNoStream      = 10059
+	codeUnavailable   = 10008 // there is no leader of all
+	codeNoLeader      = 10009 // of the stream
 	codeNoRoom        = 10023 // insufficient resources
 	codeStoreFailed   = 10060 // the file could not be written
 	codeUnderWay      = 10158 // the same message is being written
@@ -399,29 +401,6 @@ func (s *stored) header(key string) string {
 		}
 	}
 	return ""
-}
-
-// readWait is after how long without an answer a read is asked for again: a leader that is
-// gone gives none, and the next one does not know of the question.
-const readWait = time.Second
-
-// get asks the leader of a stream for a message; what says which: by "seq", "last_by_subj",
-// or "next_by_subj" from "seq" on. It returns nil if there is none.
-func (l *link) get(ctx context.Context, stream string, which map[string]any) (*stored, error) {
-	var got struct {
-		Message stored `json:"message"`
-	}
-	err := errNoAnswer
-	for until := time.Now().Add(storeWait); errors.Is(err, errNoAnswer) && time.Now().Before(until); {
-		err = l.ask(ctx, "a read of the cluster's store", "STREAM.MSG.GET."+stream, which, &got, readWait)
-	}
-	if hasCode(err, codeNoMessage) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &got.Message, nil
 }
 
 // last returns the last message of a subject, nil if there is none.

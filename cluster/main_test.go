@@ -156,7 +156,11 @@ func spawn(t testing.TB, part string, args ...string) *child {
 // spawnAs starts a part with more in its environment and as a process of a certain kind.
 func spawnAs(t testing.TB, env []string, attr *syscall.SysProcAttr, part string, args ...string) (*child, error) {
 	t.Helper()
-	c := &child{Cmd: exec.Command(os.Args[0], args...), t: t, lines: make(chan string, 10000), err: &lockedBuffer{}, ended: make(chan struct{})}
+	room := 10000 // lines, beyond which it is held up
+	if part == "history" {
+		room = 1 << 18
+	}
+	c := &child{Cmd: exec.Command(os.Args[0], args...), t: t, lines: make(chan string, room), err: &lockedBuffer{}, ended: make(chan struct{})}
 	c.Env = append(append(os.Environ(), partEnv+"="+part, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")), env...)
 	c.SysProcAttr = attr
 	c.Stderr = c.err

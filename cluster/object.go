@@ -227,7 +227,7 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 		o.mu.Unlock()
 		if !known || fresh {
 			if _, err := o.read(ctx); err != nil {
-				if (errors.Is(err, errNoAnswer) || errors.Is(err, errNoResponders)) && time.Now().Before(until) && strand.Sleep(ctx, reconnectWait) == nil {
+				if away(err) && time.Now().Before(until) && strand.Sleep(ctx, reconnectWait) == nil {
 					continue
 				}
 				return 0, err
@@ -280,7 +280,7 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 		case hasCode(err, codeWrongLast, codeWrongConstant):
 			fresh = !o.hears(ctx, seq)
 			unsure = unsure || hasCode(err, codeWrongConstant)
-		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed):
+		case away(err):
 			fresh, unsure = true, true
 			if time.Now().After(until) {
 				return 0, fmt.Errorf("%w: %v: %w", tristrand.ErrOutcomeUnknown, o, err)

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -58,7 +57,7 @@ func (c *Cluster) sessionOf(ctx context.Context) (*session, error) {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errNoAnswer) && !errors.Is(err, errNoResponders) || time.Now().After(until) {
+		if !away(err) || time.Now().After(until) {
 			return nil, err
 		}
 		if err := strand.Sleep(ctx, reconnectWait); err != nil {
@@ -84,6 +83,9 @@ func (c *Cluster) sessionOf(ctx context.Context) (*session, error) {
 	c.mu.Unlock()
 	fresh.publish()
 	fresh.schedule()
+	if c.info.Replicas > 1 {
+		c.keepSpread()
+	}
 	return fresh, nil
 }
 

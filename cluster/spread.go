@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -13,7 +14,7 @@ const (
 )
 
 // keepSpread sees to it, until the cluster is closed, that the shards' leaders are on
-// different servers: an election takes seconds, and then there is a shard without one.
+// different servers, and those of the locks and of the sessions: an election takes seconds, and then there is a shard without one.
 func (c *Cluster) keepSpread() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,7 +30,16 @@ func (c *Cluster) keepSpread() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		next := spreadRest + rand.N(spreadRest) // so that not all do it at once
-		if c.spread(ctx) != nil {
+		var err error
+		for _, kinds := range [][]string{c.taskStreams(), {streamSync, streamSession}} { // a lock needs both of these
+			c.mu.Lock()
+			there := c.there[kinds[0]] && c.there[kinds[len(kinds)-1]]
+			c.mu.Unlock()
+			if there {
+				err = errors.Join(err, c.spread(ctx, kinds))
+			}
+		}
+		if err != nil {
 			next = spreadSoon + rand.N(spreadSoon)
 		}
 		time.AfterFunc(next, again)

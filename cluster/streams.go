@@ -172,12 +172,12 @@ func passing(err error) bool {
 		errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
-// spread asks for the leaders of the shards to be on different servers. Which server
-// fails is not known beforehand, so no two shards shall wait for one election.
-func (c *Cluster) spread(ctx context.Context) error {
+// spread asks for the leaders of streams to be on different servers. Which server fails is
+// not known beforehand, so no two of them shall wait for one election.
+func (c *Cluster) spread(ctx context.Context, kinds []string) error {
 	var taken, servers []string
-	for i := range c.info.Shards {
-		s, err := c.js.Stream(ctx, c.stream(taskStream(i)))
+	for _, kind := range kinds {
+		s, err := c.js.Stream(ctx, c.stream(kind))
 		if err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (c *Cluster) spread(ctx context.Context) error {
 		for _, name := range servers {
 			if !slices.Contains(taken, name) {
 				req := []byte(`{"placement":{"preferred":"` + name + `"}}`)
-				if _, err := c.link.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+c.stream(taskStream(i)), req); err != nil {
+				if _, err := c.link.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+c.stream(kind), req); err != nil {
 					return err
 				}
 				taken = append(taken, name)

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -270,7 +269,7 @@ func (p *Pool) post(ctx context.Context, it *item, f *frame, wait bool) error {
 			if err := strand.Sleep(ctx, fullPause); err != nil {
 				return err
 			}
-		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), hasCode(err, codeNoRoom, codeStoreFailed, codeUnderWay):
+		case away(err), hasCode(err, codeUnderWay):
 			if time.Now().After(until) {
 				return fmt.Errorf("cluster: the job was not stored: %w", err)
 			}

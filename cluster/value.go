@@ -177,7 +177,7 @@ func (c *Cluster) loadKey(ctx context.Context, key string) (data []byte, seq uin
 			return nil, 0, nil
 		case err == nil:
 			return m.Data, m.Seq, nil
-		case !errors.Is(err, errNoAnswer) && !errors.Is(err, errNoResponders) || time.Now().After(until):
+		case !away(err) || time.Now().After(until):
 			return nil, 0, err
 		}
 		if err := strand.Sleep(ctx, reconnectWait); err != nil {
@@ -202,7 +202,7 @@ func (c *Cluster) storeKey(ctx context.Context, key string, last *uint64, data [
 		switch {
 		case err == nil:
 			return nil
-		case hasCode(err, codeWrongLast) && last != nil, !unsure && !errors.Is(err, errNoResponders) && !hasCode(err, codeNoRoom, codeStoreFailed):
+		case hasCode(err, codeWrongLast) && last != nil, !unsure && !away(err):
 			return err
 		case unsure && last != nil, time.Now().After(until):
 			return fmt.Errorf("%w: %w", tristrand.ErrOutcomeUnknown, err)

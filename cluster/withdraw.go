@@ -62,7 +62,7 @@ func (p *Pool) withdrawn() {
 func (v *service) unasked(t *task) {
 	where, which := v.c.stream(streamResults), map[string]any{}
 	if t.src.kind == streamLater {
-		which["last_by_subj"] = v.c.subject("r."+t.f.id())
+		which["last_by_subj"] = v.c.subject("r." + t.f.id())
 	} else {
 		stream, seq, _ := strings.Cut(t.copy, "/")
 		where, which["seq"] = stream, json.Number(seq)
