@@ -43,6 +43,7 @@ type Cluster struct {
 	clock     clock
 	sess      *session
 	pools     map[*Pool]struct{}
+	permits   map[string]map[string]int // of semaphores that this process has, by session
 	locks     map[string]weak.Pointer[object[lockState]]
 }
 

@@ -30,7 +30,7 @@ import (
 // was killed, and one of which it is not known whether it was done, is Unknown.
 type deed struct {
 	ID      string
-	Object  string // "lock", "value", "queue"
+	Object  string // "lock", "value", "semaphore", or "queue" and its number
 	Client  string
 	Op      string
 	V       int
@@ -110,7 +110,7 @@ func historyPart(ctx context.Context, args []string) error {
 	var life atomic.Int64
 	var number atomic.Int64
 	for object, round := range map[string]func(ctx context.Context, h *teller, c *cluster.Cluster, me string, unique func() int) error{
-		"lock": lockRound, "value": valueRound, "queue": queueRound,
+		"lock": lockRound, "value": valueRound, "queue": queueRound, "semaphore": semaphoreRound,
 	} {
 		all.Go(func() {
 			for !stop.Load() { // a strand that does not know what it did is followed by another
@@ -180,17 +180,38 @@ func valueRound(ctx context.Context, h *teller, c *cluster.Cluster, me string, u
 	return h.do("value", me, "load", 0, nil, func() (int, uint64, error) { x, err := v.Load(ctx); return x, 0, err })
 }
 
+// semaphoreRound acquires one of two, and releases it.
+func semaphoreRound(ctx context.Context, h *teller, c *cluster.Cluster, me string, _ func() int) error {
+	sem := cluster.NewSemaphore(c, "h", 2)
+	waits, cancel := strand.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	err := h.do("semaphore", me, "acquire", 0, []error{context.DeadlineExceeded}, func() (int, uint64, error) { return 0, 0, sem.Acquire(waits) })
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, tristrand.ErrLost) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	time.Sleep(rand.N(10 * time.Millisecond))
+	return h.do("semaphore", me, "release", 0, []error{tristrand.ErrLost}, func() (int, uint64, error) { return 0, 0, sem.Release(ctx, 1) })
+}
+
+// queueEpoch is how long a queue is used: the histories of several that are short are decided
+// sooner than that of one, with what is not known of it.
+const queueEpoch = 2 * time.Second
+
 func queueRound(ctx context.Context, h *teller, c *cluster.Cluster, me string, unique func() int) error {
-	q := cluster.NewQueue[int](c, "h", 10)
+	name := fmt.Sprint("queue ", monotonic()/int64(queueEpoch))
+	q := cluster.NewQueue[int](c, name, 10)
 	ctx, cancel := strand.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	no := []error{context.DeadlineExceeded}
 	var err error
 	if rand.N(2) == 0 {
 		x := unique()
-		err = h.do("queue", me, "put", x, no, func() (int, uint64, error) { return 0, 0, q.Put(ctx, x) })
+		err = h.do(name, me, "put", x, no, func() (int, uint64, error) { return 0, 0, q.Put(ctx, x) })
 	} else {
-		err = h.do("queue", me, "get", 0, no, func() (int, uint64, error) { x, err := q.Get(ctx); return x, 0, err })
+		err = h.do(name, me, "get", 0, no, func() (int, uint64, error) { x, err := q.Get(ctx); return x, 0, err })
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil
@@ -256,7 +277,17 @@ func (h *chronicle) take(d deed) {
 // check has porcupine look for an order of the deeds on each object that explains them.
 func (h *chronicle) check(t *testing.T, deeds []deed) {
 	t.Helper()
-	for object, model := range map[string]porcupine.NondeterministicModel{"lock": lockHistory, "value": valueHistory, "queue": queueHistory} {
+	models := map[string]porcupine.NondeterministicModel{
+		"lock": lockHistory, "value": valueHistory, "queue": queueHistory, "semaphore": semaphoreHistory,
+	}
+	objects := map[string]bool{}
+	for _, d := range deeds {
+		objects[d.Object] = true
+	}
+	delete(objects, "guard") // see guarded
+	for object := range objects {
+		kind, _, _ := strings.Cut(object, " ")
+		model := models[kind]
 		var ops []porcupine.Operation
 		clients, unknown := map[string]int{}, 0
 		for _, d := range deeds {
@@ -272,12 +303,13 @@ func (h *chronicle) check(t *testing.T, deeds []deed) {
 			ops = append(ops, porcupine.Operation{ClientId: clients[d.Client], Input: d, Call: d.At, Output: d, Return: d.end})
 		}
 		ops = append(ops, partings(object, deeds, clients)...)
-		switch porcupine.CheckOperationsTimeout(model.ToModel(), ops, 10*time.Second) {
+		switch porcupine.CheckOperationsTimeout(model.ToModel(), ops, patience) {
 		case porcupine.Illegal:
 			t.Errorf("the history of the %s, %d calls, cannot be explained", object, len(ops))
 			dump(t, object, deeds)
 		case porcupine.Unknown:
-			t.Logf("the history of the %s, %d calls, took too long to check", object, len(ops))
+			t.Errorf("the history of the %s, %d calls, %d of them with an unknown end, took too long to check", object, len(ops), unknown)
+			dump(t, object, deeds)
 		default:
 			t.Logf("the history of the %s: %d calls, %d of them with an unknown end", object, len(ops), unknown)
 		}

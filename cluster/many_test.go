@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,8 @@ func objectsPart(ctx context.Context, args []string) error {
 		switch {
 		case isDeadlock:
 			fmt.Println("deadlock of", len(deadlock.Cycle))
+		case errors.Is(err, tristrand.ErrLost):
+			fmt.Println("lost")
 		case errors.Is(err, tristrand.ErrBusy):
 			fmt.Println("busy")
 		case err != nil:
@@ -207,6 +210,18 @@ func TestPrimitivesBetweenProcesses(t *testing.T) {
 		for i, p := range ps {
 			p.do(fmt.Sprint(i+1), "add")
 		}
+	})
+	t.Run("a semaphore's holder is stopped", func(t *testing.T) {
+		x.do("ok", "take")
+		y.say("take")
+		x.signal(syscall.SIGSTOP)
+		y.expect("ok")
+		x.signal(syscall.SIGCONT)
+		x.do("lost", "give") // it is back already
+		if st, err := cluster.NewSemaphore(c, "s", 1).State(ctx); err != nil || st.Free != 0 {
+			t.Errorf("the semaphore, which one holds, is %+v, %v", st, err)
+		}
+		y.do("ok", "give")
 	})
 	t.Run("a semaphore's holder dies", func(t *testing.T) {
 		x.do("ok", "take")

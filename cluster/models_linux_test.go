@@ -53,12 +53,50 @@ func partings(object string, deeds []deed, clients map[string]int) (ops []porcup
 		}
 	}
 	for name, d := range last {
-		if object == "lock" && (d.Op == "acquire" || d.Unknown) || object == "queue" && d.Unknown { // it ended with it
+		holds := object == "lock" || object == "semaphore"
+		if holds && d.Op == "acquire" || d.Unknown && object != "value" { // it ended with it
 			gone := deed{Object: object, Client: name, Op: "gone", Unknown: true}
 			ops = append(ops, porcupine.Operation{ClientId: clients[name], Input: gone, Call: since[name], Output: gone, Return: math.MaxInt64})
 		}
 	}
 	return ops
+}
+
+// permits is how many can have the semaphore at once.
+const permits = 2
+
+// semaphoreHistory is a semaphore, whose state are the names of those who have it. An
+// acquisition or a release of which nothing is known may have happened or not; one who is gone
+// gives back what it has at some time.
+var semaphoreHistory = porcupine.NondeterministicModel{
+	Init: func() []any { return []any{""} },
+	Step: func(state, in, _ any) []any {
+		s, d := state.(string), in.(deed)
+		me := d.Client + ";"
+		without, has := strings.CutPrefix(s, me)
+		if at := strings.Index(s, ";"+me); !has && at >= 0 {
+			without, has = s[:at+1]+s[at+1+len(me):], true
+		}
+		full := strings.Count(s, ";") >= permits
+		switch {
+		case d.Op == "acquire" && d.Unknown && !full:
+			return []any{s, s + me}
+		case d.Op == "acquire" && d.Unknown:
+			return []any{s}
+		case d.Op == "acquire" && full:
+			return nil
+		case d.Op == "acquire":
+			return []any{s + me}
+		case has && d.Unknown && d.Op == "release":
+			return []any{s, without}
+		case has:
+			return []any{without}
+		case d.Op == "gone", d.Unknown:
+			return []any{s}
+		default:
+			return nil
+		}
+	},
 }
 
 // valueHistory is a register that begins with 0.

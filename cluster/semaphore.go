@@ -85,6 +85,23 @@ func (s *semaphoreState) take(session string) {
 	s.Has[session]++
 }
 
+// give notes that a session has released n. Of what it had not itself it is taken to have
+// been asked by others, which have it no more: it must not come back again when they die.
+func (s *semaphoreState) give(session string, n int) {
+	for ; n > 0 && len(s.Has) > 0; n-- {
+		if s.Has[session] == 0 {
+			for other, has := range s.Has {
+				if most := s.Has[session]; has > most || has == most && other < session {
+					session = other
+				}
+			}
+		}
+		if s.Has[session]--; s.Has[session] == 0 {
+			delete(s.Has, session)
+		}
+	}
+}
+
 // pass lets the first in.
 func (s *semaphoreState) pass() {
 	for s.Free > 0 && len(s.Queue) > 0 {
@@ -133,6 +150,9 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 		st.Queue = append(st.Queue, me)
 		return nil
 	})
+	if taken && err == nil {
+		c.o.c.holds(c.o.subj, me.Session, 1)
+	}
 	if err != nil || taken {
 		return err
 	}
@@ -140,17 +160,54 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 		return slices.ContainsFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
 	}
 	err = c.o.await(ctx, s, c, sess, me.ID, func(st *semaphoreState) (bool, error) { return !waits(st), nil })
-	if err == nil {
-		return nil
+	if err != nil {
+		err = c.o.withdraw(ctx, sess, err, func(st *semaphoreState) bool {
+			n := len(st.Queue)
+			st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
+			return len(st.Queue) < n
+		})
 	}
-	return c.o.withdraw(ctx, sess, err, func(st *semaphoreState) bool {
-		n := len(st.Queue)
-		st.Queue = slices.DeleteFunc(st.Queue, func(q claimant) bool { return q.ID == me.ID })
-		return len(st.Queue) < n
-	})
+	if err == nil {
+		c.o.c.holds(c.o.subj, me.Session, 1)
+	}
+	return err
 }
 
-// Release adds n to the count.
+// holds notes that this process has acquired so many of a semaphore, or released them if n is
+// below 0, under a session. It returns how many of those to be released others have had since
+// that session was lost: they came back then, and must not a second time.
+func (c *Cluster) holds(semaphore, session string, n int) (lost int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.permits == nil {
+		c.permits = make(map[string]map[string]int)
+	}
+	has := c.permits[semaphore]
+	if has == nil {
+		has = make(map[string]int)
+		c.permits[semaphore] = has
+	}
+	if n >= 0 {
+		has[session] += n
+		return 0
+	}
+	left := -n - has[session]
+	has[session] = max(has[session]+n, 0)
+	for old, k := range has {
+		if old != session && left > 0 {
+			took := min(left, k)
+			has[old], left, lost = k-took, left-took, lost+took
+		}
+	}
+	maps.DeleteFunc(has, func(_ string, n int) bool { return n == 0 })
+	if len(has) == 0 {
+		delete(c.permits, semaphore)
+	}
+	return lost
+}
+
+// Release adds n to the count. What this process has acquired and lost with its lease is back
+// already: its Release changes nothing, and returns tristrand.ErrLost.
 func (c *counter) Release(ctx context.Context, n int) error {
 	s := strand.Enter(ctx, strand.Op{Verb: "release", On: c, Write: true})
 	if n < 1 {
@@ -161,17 +218,23 @@ func (c *counter) Release(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.o.update(ctx, func(st *semaphoreState) error {
+	lost := c.o.c.holds(c.o.subj, me.Session, -n)
+	if n -= lost; n > 0 {
+		err = c.release(ctx, me.Session, n)
+	}
+	if err == nil && lost > 0 {
+		err = errLease(c.String())
+	}
+	return err
+}
+
+func (c *counter) release(ctx context.Context, session string, n int) error {
+	_, err := c.o.update(ctx, func(st *semaphoreState) error {
 		if c.bound && st.Free+n > st.Bound {
 			return unchanged(fmt.Errorf("%w: %v has %d of %d free, and %d were to be released", tristrand.ErrOverRelease, c, st.Free, st.Bound, n))
 		}
 		st.Free += n
-		switch has := st.Has[me.Session]; {
-		case has > n:
-			st.Has[me.Session] = has - n
-		default:
-			delete(st.Has, me.Session)
-		}
+		st.give(session, n)
 		st.pass()
 		return nil
 	})
