@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/internal/mpwire"
@@ -49,8 +51,10 @@ type link struct {
 
 	mu      sync.Mutex // guards the rest
 	refs    map[string]int
-	waiting map[int64]context.CancelCauseFunc
+	waiting map[int64]func(cause error) // how the calls that wait are given up
 	wg      sync.WaitGroup
+
+	turning atomic.Bool // a turn goes on, and sends what there is at its end
 }
 
 // a linkWriter collects messages while others are being written.
@@ -126,7 +130,7 @@ func (c *conn) link(ctx context.Context, rq request) error {
 		return c.reply(traceback, fmt.Sprintf("ValueError: a link of version %d is wanted\n", linkVersion))
 	}
 	lk := &link{
-		conn: c, owners: map[int64]*host.Owner{}, refs: map[string]int{}, waiting: map[int64]context.CancelCauseFunc{},
+		conn: c, owners: map[int64]*host.Owner{}, refs: map[string]int{}, waiting: map[int64]func(error){},
 	}
 	c.pid = 0 // the link counts for itself
 	lk.out.write, lk.out.most = c.write, c.s.MaxMessageBytes
@@ -168,6 +172,7 @@ func (c *conn) link(ctx context.Context, rq request) error {
 
 // turn does one message on the server's loop.
 func (lk *link) turn(data []byte) (rest func() error, err error) {
+	lk.turning.Store(true)
 	if err := lk.one(data); err != nil {
 		return nil, err
 	}
@@ -179,6 +184,7 @@ func (lk *link) turn(data []byte) (rest func() error, err error) {
 
 // push writes what there is room for; rest writes the rest.
 func (lk *link) push() (rest func() error, err error) {
+	lk.turning.Store(false)
 	all, err := lk.out.some(func(b []byte) (int, error) { return lk.seat.try(b) })
 	if all || err != nil {
 		return nil, err
@@ -188,6 +194,12 @@ func (lk *link) push() (rest func() error, err error) {
 
 // end gives up everything that the link had. Its ctx has ended.
 func (lk *link) end() {
+	lk.mu.Lock()
+	waiting := slices.Collect(maps.Values(lk.waiting))
+	lk.mu.Unlock()
+	for _, giveUp := range waiting {
+		giveUp(errGone)
+	}
 	lk.wg.Wait()
 	lk.s.locks.End(lk.anyone)
 	for _, o := range lk.owners {
@@ -311,11 +323,17 @@ func (lk *link) call(n int64, rq request, who any) error {
 		return err
 	}
 	c := &host.Call{Owner: o, Args: rq.args, Kwds: rq.kwds, Place: place, Timed: timed, Wait: mayNotWait}
+	if lk.seat != nil && host.AnswersLater(rq.name) {
+		c.Later = func(giveUp func(error)) func(any, error) { return lk.later(n, c, giveUp) }
+	}
 	kind, v, err := lk.s.call(rq, c, lk.at)
 	if c.Woke && lk.seat != nil {
 		lk.seat.l.handed.Store(true)
 	}
-	if !errors.Is(err, host.ErrWouldWait) {
+	switch {
+	case errors.Is(err, host.ErrLater):
+		return nil
+	case !errors.Is(err, host.ErrWouldWait):
 		return lk.done(n, kind, v, err)
 	}
 	lk.mu.Lock()

@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -26,7 +25,7 @@ type seat struct {
 	r *mpwire.Reader // of whoever has the turn
 
 	// one does a request, and returns what is left of it for the session's
-	// goroutine. After the last that has come, flush sends what there is to send;
+	// goroutine; with errLater the turn is with who answers it. After the last that has come, flush sends what there is to send;
 	// nil does nothing.
 	one   func(data []byte) (rest func() error, err error)
 	flush func() (rest func() error, err error)
@@ -43,7 +42,7 @@ type seat struct {
 	pending bool       // something has come meanwhile
 	gone    bool       // the peer hung up
 	closed  bool
-	cancel  context.CancelCauseFunc // of the call that waits
+	cancel  func(cause error) // of the call that waits
 }
 
 // errNotNow says that a read or write would have to wait.
@@ -84,21 +83,21 @@ func (st *seat) attend() error {
 // event is told what the kernel says, by the loop.
 func (st *seat) event(bits uint32) {
 	st.mu.Lock()
+	var cancel func(error)
 	if isGone(bits) {
-		st.gone = true
-		if st.cancel != nil {
-			st.cancel(errGone)
-		}
+		st.gone, cancel = true, st.cancel
 	}
-	if st.taken {
-		st.pending = true
-		st.mu.Unlock()
+	taken := st.taken
+	st.taken, st.pending = true, st.pending || taken
+	st.mu.Unlock()
+	if cancel != nil {
+		cancel(errGone)
+	}
+	signal(st.room) // for who writes, with the turn or without it
+	if taken {
 		signal(st.readable)
-		signal(st.room)
 		return
 	}
-	st.taken = true
-	st.mu.Unlock()
 	if rest := st.serve(true); rest != nil {
 		st.l.handed.Store(true)
 		st.rest <- rest // nobody else has the turn: there is room
@@ -127,7 +126,7 @@ func (st *seat) serve(onLoop bool) (rest func() error) {
 		for err == nil && st.r.HasFrame() {
 			var data []byte
 			if data, err = st.r.Next(); err == nil {
-				if rest, err = st.one(data); rest != nil {
+				if rest, err = st.one(data); rest != nil || errors.Is(err, errLater) {
 					return rest
 				}
 			}
@@ -255,14 +254,15 @@ func (st *seat) Write(b []byte) (int, error) {
 
 // waits has cancel called when the peer is gone; nil: no more. It reports whether
 // the peer is gone.
-func (st *seat) waits(cancel context.CancelCauseFunc) bool {
+func (st *seat) waits(cancel func(cause error)) bool {
 	st.mu.Lock()
-	defer st.mu.Unlock()
 	st.cancel = cancel
-	if st.gone && cancel != nil {
+	gone := st.gone
+	st.mu.Unlock()
+	if gone && cancel != nil {
 		cancel(errGone)
 	}
-	return st.gone
+	return gone
 }
 
 // Close hangs up: the session sees it and ends.

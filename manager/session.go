@@ -66,8 +66,17 @@ func (ss *session) turn(data []byte) (rest func() error, err error) {
 		return func() error { return ss.perform(rq) }, nil
 	}
 	call := &host.Call{Args: rq.args, Kwds: rq.kwds, Owner: ss.owner, Wait: mayNotWait}
+	var later *laterAnswer
+	if host.AnswersLater(rq.name) {
+		later = &laterAnswer{ss: ss}
+		call.Later = later.begin
+	}
 	kind, v, err := ss.s.call(rq, call, ss.at)
-	if err != nil && errors.Is(err, host.ErrWouldWait) {
+	switch {
+	case err == nil:
+	case errors.Is(err, host.ErrLater):
+		return later.await()
+	case errors.Is(err, host.ErrWouldWait):
 		return func() error { return ss.perform(rq) }, nil
 	}
 	if call.Woke {
@@ -139,7 +148,8 @@ func (s *Server) call(rq request, call *host.Call, at any) (kind string, v any, 
 		return kind, v, nil
 	}
 	if err != nil {
-		return raised, s.raise(err), err
+		kind, v = s.failed(err)
+		return kind, v, err
 	}
 	made, ok := v.(host.Created)
 	if !ok {
@@ -151,6 +161,14 @@ func (s *Server) call(rq request, call *host.Call, at any) (kind string, v any, 
 	}
 	t := &host.Token{Type: e.Type.ID, Address: addressOf(at), ID: e.ID}
 	return newProxy, pickle.Tuple{names(e.Type.Exposed), t}, nil
+}
+
+// failed is the answer to a call that failed, if it is one.
+func (s *Server) failed(err error) (kind string, v any) {
+	if errors.Is(err, host.ErrLater) || errors.Is(err, host.ErrWouldWait) {
+		return "", nil
+	}
+	return raised, s.raise(err)
 }
 
 // callSafely calls a method; a panic of a user's type is an error of the call.

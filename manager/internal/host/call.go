@@ -36,6 +36,9 @@ var ErrNoMethod = errors.New("no such method")
 // object has changed nothing, and the call is made again where it may wait.
 var ErrWouldWait = errors.New("the call would have to wait")
 
+// ErrLater is returned by an object that will answer through Call.Later.
+var ErrLater = errors.New("the call is answered later")
+
 // A Call is one call of a method.
 type Call struct {
 	Owner *Owner
@@ -46,6 +49,14 @@ type Call struct {
 	// gone or gives up, and one that ends only when it is gone. It is called
 	// before the object blocks, with no mutex held.
 	Wait func() (ctx, gone context.Context, err error)
+
+	// Later lets an object answer when it can, so that nothing has to wait but an
+	// entry in its queue. It is called before the object enters the wait, with no
+	// mutex held, and told how the caller gives up. It returns how to answer, which
+	// may be done from anywhere, once, with no mutex held, and does not block; the
+	// object must do so then, and return ErrLater. nil, and a nil answer, say that
+	// the call has to Wait.
+	Later func(giveUp func(cause error)) (answer func(v any, err error))
 
 	// Place is where a Go program makes the call; Timed says that it has a
 	// deadline, so that it can be in no deadlock.

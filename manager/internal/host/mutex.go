@@ -39,6 +39,8 @@ type lockWaiter struct {
 	recovers bool
 	place    string
 	died     bool
+
+	later *laterWait // in place of w
 }
 
 // NewLock returns how locks are made.
@@ -109,6 +111,9 @@ func (m *Mutex) acquire(c *Call, p patience, recovers bool) (bool, error) {
 	m.locks.mu.Unlock()
 	if ok || err != nil || !p.block {
 		return ok, err
+	}
+	if c.Later != nil && m.later(c, p, recovers) {
+		return false, ErrLater
 	}
 	ctx, _, err := c.Wait()
 	if err != nil {
@@ -215,7 +220,7 @@ func (m *Mutex) release(c *Call) error {
 		m.locks.mu.Unlock()
 		return nil
 	}
-	c.Woke = len(m.queue) > 0
+	c.Woke = len(m.queue) > 0 && m.queue[0].later == nil
 	m.free()
 	return nil
 }
@@ -250,6 +255,12 @@ func (m *Mutex) free() {
 		m.queue = m.queue[1:]
 		m.give(n.o, n.place, 1)
 		n.o.waiting = nil
+		if n.later != nil {
+			m.arrive(n)
+			m.locks.mu.Unlock()
+			n.later.answer(true, nil)
+			return
+		}
 		m.locks.mu.Unlock()
 		if n.w.Grant() {
 			return
@@ -273,6 +284,10 @@ func (m *Mutex) ownerEnded(o *Owner) {
 		n.o.waiting = nil
 		if n.recovers {
 			m.give(n.o, n.place, 1)
+		}
+		if n.later != nil {
+			m.answerDied(n)
+			continue
 		}
 		m.locks.mu.Unlock()
 		granted := n.w.Grant()

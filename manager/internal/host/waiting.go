@@ -10,11 +10,12 @@ import (
 // Waiting returns the names of the strands whose calls wait for an object.
 func Waiting(o Object) []string {
 	var on []strand.Resource
+	var names []string
 	switch o := o.(type) {
 	case *Mutex:
-		on = []strand.Resource{o}
+		on, names = []strand.Resource{o}, o.waiting()
 	case *Condition:
-		on = []strand.Resource{o, o.m}
+		on, names = []strand.Resource{o, o.m}, o.m.waiting()
 	case *Semaphore:
 		if r, ok := o.s.(strand.Resource); ok {
 			on = []strand.Resource{r}
@@ -28,7 +29,6 @@ func Waiting(o Object) []string {
 	default:
 		return nil
 	}
-	var names []string
 	for s := range strand.All() {
 		if slices.Contains(on, s.Waiting()) {
 			names = append(names, s.Name())
