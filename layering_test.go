@@ -33,6 +33,8 @@ const (
 	modPorcupine   = "github.com/anishathalye/porcupine"
 	modRapid       = "pgregory.net/rapid"
 	modTestscript  = "github.com/rogpeppe/go-internal"
+	modJWT         = "github.com/nats-io/jwt/v2"
+	modNKeys       = "github.com/nats-io/nkeys"
 )
 
 // layerRule says what the code of one package, its tests aside, may import
@@ -87,7 +89,7 @@ var layerRules = map[string]layerRule{
 }
 
 // layerTestModules are for tests; tests may import anything of ours too.
-var layerTestModules = []string{modPorcupine, modRapid, modTestscript}
+var layerTestModules = []string{modPorcupine, modRapid, modTestscript, modJWT, modNKeys}
 
 // layerTestOnly lists our packages that exist to be called from tests.
 var layerTestOnly = []string{"conformance/..."}
