@@ -29,7 +29,6 @@ import (
 
 func main() {
 	process.Init() // first: worker processes of the rows enter here
-	rows.Bare()
 	if err := thread.Main(run); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -4,42 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
-	"sync"
 	"time"
 
-	"github.com/tristrand/tristrand"
 	"github.com/tristrand/tristrand/bench/internal/measure"
 	"github.com/tristrand/tristrand/process"
 )
 
-// bareKey is the variable that makes this program one that does nothing but write a
-// byte.
-const bareKey = "BENCH_BARE"
-
-// Bare ends the program if it was started to be compared with a process. It is called
-// when process.Init has returned.
-func Bare() {
-	if os.Getenv(bareKey) != "" {
-		_, _ = os.Stdout.WriteString("x") // the reader sees that it is missing
-		os.Exit(0)
-	}
+// small builds the program whose processes are started: this one links every peer, and
+// what those initialise would be most of what is measured.
+func small(o Options) finder {
+	return goBuild("small", o, func(string) (string, string, error) {
+		return o.Source + "/bench", "./internal/small", nil
+	})
 }
-
-var sayByte = tristrand.Define("bench.byte", func(context.Context, struct{}) (struct{}, error) {
-	_, err := os.Stdout.WriteString("x")
-	return struct{}{}, err
-})
 
 // starting compares the start of processes.
 func starting(o Options) []measure.Row {
-	first := measure.Row{Name: "proc-start", What: "a process of the same binary, from its start until its task runs", Ours: firstByte(o, "process.Start", ours)}
-	rows := bounded(first, peerBounds{{firstByte(o, "bare-exec", bare), measure.AtMost(1.1)}})
-	rate := measure.Row{Name: "proc-start-rate", What: "processes started and ended, 2 at once; per process", Ours: manyStarts(o, "process.Start", ours)}
+	first := measure.Row{Name: "proc-start", What: "a process of the same binary, from its start until its task runs", Ours: started(o, "process.Start", "start")}
+	rows := bounded(first, peerBounds{{started(o, "bare-exec", "start-bare"), measure.AtMost(1.1)}})
+	rate := measure.Row{Name: "proc-start-rate", What: "processes started and ended, 2 at once; per process", Ours: started(o, "process.Start", "rate")}
 	rows = append(rows, bounded(rate, peerBounds{
-		{manyStarts(o, "bare-exec", bare), measure.AtLeast(0.85)},
+		{started(o, "bare-exec", "rate-bare"), measure.AtLeast(0.85)},
 		{pythonProcess("python-fork", "start-fork"), measure.Bound{}}, {pythonProcess("python-spawn", "start-spawn"), measure.Bound{}},
 	})...)
 	warm := measure.Row{
@@ -57,72 +43,22 @@ func starting(o Options) []measure.Row {
 	return append(rows, idle)
 }
 
-// A starter starts a process that writes a byte to w and ends; wait waits for its end.
-type starter func(ctx context.Context, o Options, w *os.File) (wait func() error, err error)
-
-func ours(ctx context.Context, _ Options, w *os.File) (func() error, error) {
-	p, err := process.Start(ctx, sayByte.Bind(struct{}{}), process.Output(w, nil))
-	if err != nil {
-		return nil, err
-	}
-	return func() error { return p.Join(ctx) }, nil
-}
-
-func bare(_ context.Context, o Options, w *os.File) (func() error, error) {
-	cmd := exec.Command(o.Self)
-	cmd.Env = append(os.Environ(), bareKey+"=1")
-	cmd.Stdout = w
-	return cmd.Wait, cmd.Start()
-}
-
-// oneStart returns the time until the byte came.
-func oneStart(ctx context.Context, o Options, start starter) (time.Duration, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	begin := time.Now()
-	wait, err := start(ctx, o, w)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return 0, err
-	}
-	_, err = io.ReadFull(r, make([]byte, 1))
-	took := time.Since(begin)
-	return took, errors.Join(err, wait())
-}
-
-func firstByte(o Options, name string, start starter) measure.Impl {
+// started makes an impl of starts by the small program.
+func started(o Options, name, what string) measure.Impl {
+	build := small(o)
 	return measure.Impl{Name: name, Open: func(ctx context.Context) (measure.Trial, error) {
-		return measure.Trial{Run: func(n int) (float64, error) {
-			var all time.Duration
-			for range n {
-				took, err := oneStart(ctx, o, start)
-				if err != nil {
-					return 0, err
-				}
-				all += took
-			}
-			return float64(all), nil
-		}}, needsSelf(o)
-	}}
-}
-
-func manyStarts(o Options, name string, start starter) measure.Impl {
-	return measure.Impl{Name: name, Open: func(ctx context.Context) (measure.Trial, error) {
-		return measure.Trial{Run: measure.Time(func(n int) error {
-			var wg sync.WaitGroup
-			errs := make([]error, 2)
-			for i := range errs {
-				wg.Go(func() {
-					for j := i; j < n && errs[i] == nil; j += len(errs) {
-						_, errs[i] = oneStart(ctx, o, start)
-					}
-				})
-			}
-			wg.Wait()
-			return errors.Join(errs...)
-		})}, needsSelf(o)
+		if err := needsSelf(o); err != nil {
+			return measure.Trial{}, err
+		}
+		path, err := build(ctx)
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		p, err := startProgram(ctx, path, what)
+		if err != nil {
+			return measure.Trial{}, err
+		}
+		return measure.Trial{Run: p.ask, Close: p.end}, nil
 	}}
 }
 

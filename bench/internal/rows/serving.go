@@ -47,11 +47,11 @@ func serving(o Options) []measure.Row {
 	once.Name = "serve-once-thread"
 	all = append(all, against(once, bare.once())...)
 
-	fresh := measure.Row{Name: "serve-fresh", What: "the same, a fresh process for each", Ours: servedBy(o, "fresh", "serve-fresh").once(), Bound: measure.AtLeast(0.45)}
+	fresh := measure.Row{Name: "serve-fresh", What: "the same, a fresh process for each", Ours: servedBySmall(o, "fresh", "serve-fresh").once(), Bound: measure.AtLeast(0.45)}
 	all = append(all, against(fresh, servedByPython("forking").once())...)
 	fresh.Bound = measure.AtLeast(0.85)
-	all = append(all, against(fresh, servedBy(o, "bare-exec", "serve-exec").once())...)
-	first := measure.Row{Name: "serve-first-byte", What: "one connection at a time, far from saturation, a fresh process for each: until the answer", Ours: servedBy(o, "fresh", "serve-fresh").first(), Bound: measure.AtMost(0.3)}
+	all = append(all, against(fresh, servedBySmall(o, "bare-exec", "serve-exec").once())...)
+	first := measure.Row{Name: "serve-first-byte", What: "one connection at a time, far from saturation, a fresh process for each: until the answer", Ours: servedBySmall(o, "fresh", "serve-fresh").first(), Bound: measure.AtMost(0.3)}
 	all = append(all, against(first, servedByPython("forking").first())...)
 
 	program := measure.Row{Name: "serve-program", What: "connections answered by head -c 64, a process for each", Ours: command(o, "head", "-c", "64").once()}
@@ -123,6 +123,21 @@ func servedBy(o Options, name, child string) side {
 			word += "-1"
 		}
 		return startProgram(ctx, o.Self, "-child", word, "0")
+	}}
+}
+
+// servedBySmall is the small program as a server, with a process for each connection.
+func servedBySmall(o Options, name, what string) side {
+	build := small(o)
+	return side{name, func(ctx context.Context, _ string) (*program, error) {
+		if o.Self == "" {
+			return nil, errNoSelf
+		}
+		path, err := build(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return startProgram(ctx, path, what)
 	}}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 
@@ -69,7 +68,6 @@ var models = map[string]server.Model{
 	"thread":  server.Threads{},
 	"coro":    server.Coroutines{},
 	"process": server.Processes{},
-	"fresh":   server.Processes{PerConnection: true, Workers: 8},
 }
 
 // serveChild is a server in a process of its own, which says its address. The side
@@ -84,14 +82,6 @@ func serveChild(ctx context.Context, w io.Writer, side string) error {
 	switch model {
 	case "hub":
 		return hubServe(ctx, w)
-	case "exec":
-		return bareServe(w, func(c *net.TCPConn) error { return execOn(c) })
-	case "answer":
-		c, err := net.FileConn(os.NewFile(3, "connection"))
-		if err != nil {
-			return err
-		}
-		return echoOn(c, true)
 	case "netpoll":
 		return netpollServe(w)
 	case "loop":
@@ -182,21 +172,4 @@ func bareHTTP(c *net.TCPConn) error {
 			return err
 		}
 	}
-}
-
-// execOn has a new process of this binary answer: what a process for each
-// connection costs at least.
-func execOn(c *net.TCPConn) error {
-	f, err := c.File()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(self, "-child", "serve-answer", "0")
-	cmd.ExtraFiles = []*os.File{f}
-	return cmd.Run()
 }

@@ -12,10 +12,9 @@ import (
 	"github.com/tristrand/tristrand/strand"
 )
 
-// TestMain begins as the program does: worker processes and bare peers enter there.
+// TestMain begins as the program does: worker processes enter there.
 func TestMain(m *testing.M) {
 	process.Init()
-	Bare()
 	os.Exit(m.Run())
 }
 
