@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/tristrand/tristrand"
-	"github.com/tristrand/tristrand/internal/wire"
 )
 
 // What comes beside the rings is not trusted either: whatever it is, it is a note, or an
@@ -21,32 +22,78 @@ func FuzzNotes(f *testing.F) {
 		{Op: noteConfig, Config: &config{Name: "x", Kind: kindWorker, Input: []byte{1}}},
 	} {
 		var buf bytes.Buffer
-		if err := wire.Encode(&buf, &n); err != nil {
+		if err := n.encode(&buf); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(buf.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var n note
-		if wire.Decode(data, &n) != nil {
+		n, err := decodeNote(data)
+		if err != nil {
 			return
 		}
+		crosses(t, n)
 		if _, err := keyOf(n.Key); err == nil && len(n.Key) != 16 {
 			t.Errorf("a key of %d bytes passes", len(n.Key))
 		}
 		if n.Fault == nil {
 			return
 		}
-		err := faultErr(n.Fault)
+		err = faultErr(n.Fault)
 		if again := crossed(err); again.Error() != err.Error() && len(err.Error()) < maxText {
 			t.Errorf("%q comes again as %q", err, again)
 		}
 		n.Fault = shrunk(n.Fault)
 		var buf bytes.Buffer
-		if wire.Encode(&buf, &n) == nil && len(data) < maxNote/4 && buf.Len() > maxNote {
+		if n.encode(&buf) == nil && len(data) < maxNote/4 && buf.Len() > maxNote {
 			t.Errorf("a note of %d bytes", buf.Len())
 		}
 	})
+}
+
+// crosses checks that a note comes as what it was.
+func crosses(t *testing.T, n note) {
+	t.Helper()
+	var buf bytes.Buffer
+	if err := n.encode(&buf); err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeNote(buf.Bytes())
+	if n.Fault != nil && got.Fault != nil {
+		n.Fault, got.Fault = nil, nil // they have their own tests
+	}
+	if err != nil || !reflect.DeepEqual(got, n) {
+		t.Errorf("%+v comes as %+v, %v", n, got, err)
+	}
+}
+
+// Each field of a note crosses, and what is cut short is no note.
+func TestNotes(t *testing.T) {
+	n := note{
+		Op: noteConfig, Seq: math.MaxUint64, Key: []byte("key"), N: math.MinInt, Text: "text", Body: []byte("body"),
+		Config: &config{Name: "n", Kind: "k", Task: "t", Input: []byte("i"), Raw: true, Placed: true, Left: -1, Meta: []byte("m"), Sample: math.MaxInt64},
+	}
+	crosses(t, note{})
+	crosses(t, n)
+	n.Fault = faults.Of(errors.New("x"))
+	crosses(t, n)
+	var buf bytes.Buffer
+	if err := n.encode(&buf); err != nil {
+		t.Fatal(err)
+	}
+	for i := range buf.Len() {
+		if _, err := decodeNote(buf.Bytes()[:i]); err == nil {
+			t.Errorf("%d bytes of %d are a note", i, buf.Len())
+		}
+	}
+	n.Fault = nil
+	buf.Reset()
+	if err := n.encode(&buf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decodeNote(append(buf.Bytes(), 0)); err == nil {
+		t.Error("more than a note is one")
+	}
 }
 
 var texts = tristrand.Define("process.fuzzed", func(_ context.Context, n int) (string, error) {

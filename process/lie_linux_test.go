@@ -222,7 +222,7 @@ func answer(lane []byte, f resultFrame) error {
 
 func tell(post int, n note, fd int) error {
 	var buf bytes.Buffer
-	if err := wire.Encode(&buf, &n); err != nil {
+	if err := n.encode(&buf); err != nil {
 		return err
 	}
 	var rights []byte

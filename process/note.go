@@ -35,14 +35,14 @@ const (
 // A note is a message beside the rings, which data cannot hold up: it may bring a
 // descriptor.
 type note struct {
-	Op     int          `cbor:"1,keyasint"`
-	Seq    uint64       `cbor:"2,keyasint,omitempty"`
-	Key    []byte       `cbor:"3,keyasint,omitempty"`
-	N      int          `cbor:"4,keyasint,omitempty"`
-	Text   string       `cbor:"5,keyasint,omitempty"`
-	Fault  *remoteFault `cbor:"6,keyasint,omitempty"`
-	Config *config      `cbor:"7,keyasint,omitempty"`
-	Body   []byte       `cbor:"8,keyasint,omitempty"`
+	Op     int
+	Seq    uint64
+	Key    []byte
+	N      int
+	Text   string
+	Fault  *remoteFault
+	Config *config
+	Body   []byte
 }
 
 // The kinds of workers.
@@ -53,15 +53,15 @@ const (
 
 // A config is what a worker is told first.
 type config struct {
-	Name   string        `cbor:"1,keyasint"`
-	Kind   string        `cbor:"2,keyasint"`           // "worker" or "process"
-	Task   string        `cbor:"3,keyasint,omitempty"` // to be run first
-	Input  []byte        `cbor:"4,keyasint,omitempty"`
-	Raw    bool          `cbor:"5,keyasint,omitempty"`
-	Placed bool          `cbor:"7,keyasint,omitempty"` // the input is in a segment
-	Left   time.Duration `cbor:"8,keyasint,omitempty"` // until the deadline of a process
-	Meta   []byte        `cbor:"9,keyasint,omitempty"` // what travels with its ctx
-	Sample time.Duration `cbor:"6,keyasint,omitempty"` // how often to tell its memory; 0 is never
+	Name   string
+	Kind   string // "worker" or "process"
+	Task   string // to be run first
+	Input  []byte
+	Raw    bool
+	Placed bool          // the input is in a segment
+	Left   time.Duration // until the deadline of a process
+	Meta   []byte        // what travels with its ctx
+	Sample time.Duration // how often to tell its memory; 0 is never
 }
 
 // maxNote bounds a note of a socket: it fits into its buffer as one packet.

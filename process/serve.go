@@ -70,9 +70,13 @@ func serve(files []*os.File) {
 		stopped: make(chan struct{}),
 	}
 	v.out.init(p)
-	go v.readNotes()
-	go v.out.send()
+	var room room
+	for len(v.cfg) == 0 { // here, as another goroutine, on another thread, would take longer
+		v.readNote(&room)
+	}
 	cfg := <-v.cfg // after the lane, if there is one
+	go v.readNotes(&room)
+	go v.out.send()
 	for first := true; ; first = false {
 		ended := make(chan bool)
 		o := strand.Options{Kind: strand.Worker, Name: cfg.Name, Label: true}
@@ -109,16 +113,19 @@ func fail(err error) {
 }
 
 // readNotes acts on what the pool says. The end of the pool is the end of the worker.
-func (v *server) readNotes() {
-	var room room
+func (v *server) readNotes(room *room) {
 	for {
-		n, fd, err := v.post.receive(&room)
-		if err != nil {
-			v.orphaned()
-		}
-		if err := v.act(n, fd); err != nil {
-			fail(err)
-		}
+		v.readNote(room)
+	}
+}
+
+func (v *server) readNote(room *room) {
+	n, fd, err := v.post.receive(room)
+	if err != nil {
+		v.orphaned()
+	}
+	if err := v.act(n, fd); err != nil {
+		fail(err)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/tristrand/tristrand/internal/wire"
 )
 
 // rightsBytes is room for one descriptor beside a note, and for more than that, so that
@@ -45,7 +43,7 @@ func (p *socket) send(n note, fd int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.buf.Reset()
-	if err := wire.Encode(&p.buf, &n); err != nil {
+	if err := n.encode(&p.buf); err != nil {
 		return err
 	}
 	if p.buf.Len() > maxNote {
@@ -88,7 +86,7 @@ func (p *socket) receive(r *room) (n note, fd int, err error) {
 	case flags&unix.MSG_TRUNC != 0:
 		err = fmt.Errorf("process: a note of more than %d bytes", len(buf))
 	default:
-		err = wire.Decode(buf[:size], &n)
+		n, err = decodeNote(buf[:size])
 	}
 	if err != nil && fd >= 0 {
 		_ = unix.Close(fd)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/tristrand/tristrand/internal/futex"
 	"github.com/tristrand/tristrand/internal/segment"
-	"github.com/tristrand/tristrand/internal/wire"
 )
 
 // A stream is a post over two pipes, for systems, and sandboxes, where processes share no
@@ -34,7 +33,7 @@ func (p *stream) send(n note, fd int) error {
 	defer p.mu.Unlock()
 	p.buf.Reset()
 	p.buf.Write(make([]byte, 8))
-	if err := wire.Encode(&p.buf, &n); err != nil {
+	if err := n.encode(&p.buf); err != nil {
 		return err
 	}
 	b := p.buf.Bytes()
@@ -60,7 +59,8 @@ func (p *stream) receive(r *room) (n note, fd int, err error) {
 	if _, err := io.CopyN(&buf, p.in, int64(size)); err != nil {
 		return n, -1, io.EOF
 	}
-	return n, -1, wire.Decode(buf.Bytes(), &n)
+	n, err = decodeNote(buf.Bytes())
+	return n, -1, err
 }
 
 func (p *stream) Close() error { return errors.Join(p.in.Close(), p.out.Close()) }

@@ -18,6 +18,7 @@ const (
 	array    = 4 << 5
 	simple   = 7 << 5
 
+	nothing = 5 << 5 // a map without entries
 	no      = simple | 20
 	yes     = simple | 21
 	half    = simple | 25
@@ -44,6 +45,8 @@ func encodePlain(buf *bytes.Buffer, v any) bool {
 		writeOne(buf, *p, appendFloat)
 	case *bool:
 		writeOne(buf, *p, appendBool)
+	case *struct{}:
+		buf.WriteByte(nothing)
 	case *string:
 		writeHead(buf, text, uint64(len(*p)))
 		buf.WriteString(*p)
@@ -169,6 +172,8 @@ func decodePlain(data []byte, v any) bool {
 		return readOne(data, p, takeFloat)
 	case *bool:
 		return readOne(data, p, takeBool)
+	case *struct{}:
+		return len(data) == 1 && data[0] == nothing
 	case *string:
 		return readOne(data, p, takeText)
 	case *[]int:

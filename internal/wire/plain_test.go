@@ -46,6 +46,7 @@ func plainValues() (all []any) {
 	}
 	add([]string{"", "a", "\xff", string(make([]byte, 300))})
 	add("text")
+	add(struct{}{})
 	add(true)
 	add([]bool{true, false})
 	add([]int(nil))
@@ -139,7 +140,7 @@ func FuzzDecodePlain(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, v := range []any{0, int32(0), uint64(0), 0.0, "", false, []int{}, []int32{}, []uint32{}, []float64{}, []bool{}, []string{}} {
+		for _, v := range []any{0, int32(0), uint64(0), 0.0, "", false, struct{}{}, []int{}, []int32{}, []uint32{}, []float64{}, []bool{}, []string{}} {
 			same(t, dec, data, reflect.TypeOf(v))
 		}
 	})
