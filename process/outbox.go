@@ -19,6 +19,7 @@ type outbox struct {
 	notes  []outgoing
 	sent   map[segment.Key]struct{} // the segments that the other side has
 	closed bool
+	busy   bool // somebody sends
 }
 
 // An outgoing note has at most one of these to go with it, which the outbox owns.
@@ -45,6 +46,31 @@ func (o *outbox) init(p post) {
 
 // put adds a note, and a file to go with it, which is the outbox's then.
 func (o *outbox) put(n note, f *os.File) { o.add(outgoing{note: n, file: f}) }
+
+// leave adds a note for the next flush, or whoever sends anyhow.
+func (o *outbox) leave(n note) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.notes = append(o.notes, outgoing{note: n})
+	}
+}
+
+// flush sends the only note that there is, if that needs no waiting, which spares the
+// sender's goroutine; otherwise that does it.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now, ok := o.post.(*pythonPost)
+	if o.busy || o.closed || len(o.notes) == 0 {
+		return // who sends looks again
+	}
+	if ok && len(o.notes) == 1 && now.sendNow(o.notes[0].note) {
+		o.notes = o.notes[:0]
+		return
+	}
+	o.some.Signal()
+}
 
 // segment adds a note that brings a segment.
 func (o *outbox) segment(s *segment.Segment, op int) {
@@ -76,7 +102,7 @@ func (o *outbox) send() {
 			return
 		}
 		notes := o.notes
-		o.notes = nil
+		o.notes, o.busy = nil, true
 		o.mu.Unlock()
 		for i := range notes {
 			if err := notes[i].sendBy(o.post); err != nil {
@@ -84,6 +110,9 @@ func (o *outbox) send() {
 			}
 			notes[i].drop()
 		}
+		o.mu.Lock()
+		o.busy = false
+		o.mu.Unlock()
 	}
 }
 

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	_ "embed"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tristrand/tristrand"
@@ -180,6 +182,9 @@ type pythonPost struct {
 	stream
 	cfg []byte
 	out bytes.Buffer // under the stream's mu
+
+	raw syscall.RawConn // of stream.out, to write what need not wait
+	in  *bufio.Reader   // of whoever receives
 }
 
 // What its frames are.
@@ -202,7 +207,11 @@ func newPythonPost(y *Python) (ours post, theirs []*os.File, err error) {
 	}
 	var cfg bytes.Buffer
 	err = wire.Encode(&cfg, map[string]any{"path": y.Path, "memory": y.MemoryLimitBytes})
-	return &pythonPost{stream: stream{in: fromChild, out: toChild}, cfg: cfg.Bytes()}, []*os.File{down, up}, err
+	raw, rawErr := toChild.SyscallConn()
+	ours = &pythonPost{
+		stream: stream{in: fromChild, out: toChild}, cfg: cfg.Bytes(), raw: raw, in: bufio.NewReaderSize(fromChild, 4<<10),
+	}
+	return ours, []*os.File{down, up}, errors.Join(err, rawErr)
 }
 
 // names keeps what a number stands for.
@@ -212,6 +221,37 @@ func (p *pythonPost) send(n note, fd int) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	out, err := p.frame(n)
+	if len(out) == 0 || err != nil {
+		return err
+	}
+	_, err = p.stream.out.Write(out)
+	return err
+}
+
+// sendNow sends a note if that needs no waiting, and reports whether it has.
+func (p *pythonPost) sendNow(n note) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out, err := p.frame(n)
+	if err != nil || len(out) > pipeAtomic {
+		return false // and send says why
+	}
+	sent := false
+	err = p.raw.Write(func(fd uintptr) bool {
+		sent = writeWhole(fd, out)
+		return true
+	})
+	return sent && err == nil
+}
+
+// pipeAtomic is how much is written to a pipe whole, or not at all: the least that
+// POSIX grants.
+const pipeAtomic = 512
+
+// frame is a note as python.py reads it, empty if it is nothing for it. The caller
+// holds mu for as long as it uses it.
+func (p *pythonPost) frame(n note) ([]byte, error) {
 	b := &p.out
 	b.Reset()
 	b.Write(make([]byte, 4))
@@ -223,15 +263,14 @@ func (p *pythonPost) send(n note, fd int) error {
 		b.WriteByte(pyStop)
 	case noteFrame:
 		if err := p.job(b, n.Body); err != nil {
-			return err
+			return nil, err
 		}
 	default:
-		return nil // a function cannot be told anything
+		return nil, nil // a function cannot be told anything
 	}
 	out := b.Bytes()
 	binary.LittleEndian.PutUint32(out, uint32(len(out)-4))
-	_, err := p.stream.out.Write(out)
-	return err
+	return out, nil
 }
 
 // job writes a job's frame as python.py reads it.
@@ -269,17 +308,27 @@ func (p *pythonPost) job(b *bytes.Buffer, frame []byte) error {
 
 func (p *pythonPost) sendFile(note, *os.File) error { return errNoDescriptors }
 
+// body reads what follows a head. What is large costs memory only as it comes.
+func (p *pythonPost) body(size int64) ([]byte, error) {
+	if size >= 0 && size <= int64(p.in.Size()) {
+		b := make([]byte, size)
+		_, err := io.ReadFull(p.in, b)
+		return b, err
+	}
+	var buf bytes.Buffer
+	_, err := io.CopyN(&buf, p.in, size)
+	return buf.Bytes(), err
+}
+
 func (p *pythonPost) receive(*room) (n note, fd int, err error) {
 	var head [5]byte
 	if _, err := io.ReadFull(p.in, head[:]); err != nil {
 		return n, -1, io.EOF
 	}
-	size := int64(binary.LittleEndian.Uint32(head[:])) - 1
-	var buf bytes.Buffer
-	if _, err := io.CopyN(&buf, p.in, size); err != nil {
+	b, err := p.body(int64(binary.LittleEndian.Uint32(head[:])) - 1)
+	if err != nil {
 		return n, -1, io.EOF
 	}
-	b := buf.Bytes()
 	switch head[4] {
 	case pyHello:
 		return note{Op: noteHello}, -1, nil

@@ -157,10 +157,16 @@ func (s *notes) Commit(n int) {
 		_ = s.direct.send(frame, -1) // when it fails the pool is gone, and so is this process, soon
 		return
 	}
-	s.out.put(frame, nil)
+	s.out.leave(frame)
 }
 
-func (s *notes) Wake()                  {}
+// Wake sends what has been committed.
+func (s *notes) Wake() {
+	if s.out != nil {
+		s.out.flush()
+	}
+}
+
 func (s *notes) WakeWaiting()           {}
 func (s *notes) WaitRoom(time.Duration) {}
 
