@@ -92,7 +92,8 @@ func alive(t testing.TB, at net.Addr) {
 
 func TestKeys(t *testing.T) {
 	keyed := serve(t, &manager.Server{AuthKey: testKey}, "127.0.0.1:0").String()
-	open := serve(t, &manager.Server{NoAuth: true, HandshakeTimeout: 100 * time.Millisecond}, "127.0.0.1:0").String()
+	open := serve(t, &manager.Server{NoAuth: true}, "127.0.0.1:0").String()
+	hasty := serve(t, &manager.Server{NoAuth: true, HandshakeTimeout: 100 * time.Millisecond}, "127.0.0.1:0").String()
 	for _, row := range []struct {
 		name, at string
 		o        manager.DialOptions
@@ -101,7 +102,7 @@ func TestKeys(t *testing.T) {
 		{"the key", keyed, manager.DialOptions{AuthKey: testKey}, nil},
 		{"another key", keyed, manager.DialOptions{AuthKey: []byte("other")}, manager.ErrAuth},
 		{"a key at the server alone", keyed, manager.DialOptions{NoAuth: true}, nil},
-		{"a key at the client alone", open, manager.DialOptions{AuthKey: testKey}, io.EOF},
+		{"a key at the client alone", hasty, manager.DialOptions{AuthKey: testKey}, io.EOF},
 		{"no key at all", open, manager.DialOptions{NoAuth: true}, nil},
 	} {
 		c, err := manager.Dial(t.Context(), row.at, row.o)
@@ -128,39 +129,50 @@ func TestKeys(t *testing.T) {
 // TestStall: who stalls in any state before the first request is dropped in
 // time, and others are served meanwhile.
 func TestStall(t *testing.T) {
-	at := serve(t, &manager.Server{AuthKey: testKey, HandshakeTimeout: 200 * time.Millisecond}, "127.0.0.1:0")
-	request := mpwire.End(append(mpwire.Begin(nil), pickled(t, pickle.Tuple{nil, "dummy", pickle.Tuple{}, new(pickle.Dict)})...), 0)
+	at := serve(t, &manager.Server{AuthKey: testKey, HandshakeTimeout: 3 * time.Second}, "127.0.0.1:0")
+	stalled := map[string]net.Conn{}
 	for _, state := range []string{"connected", "half a header", "half an answer", "before our challenge", "before the welcome", "before the request", "half a request"} {
-		c := must[net.Conn](t)(net.Dial("tcp", at.String()))
-		defer c.Close()
-		ok(t, c.SetDeadline(time.Now().Add(time.Minute)))
-		r := mpwire.NewReader(c, 256)
-		switch state {
-		case "connected":
-		case "half a header":
-			_ = must[int](t)(c.Write([]byte{0, 0}))
-		case "half an answer":
-			_ = must[int](t)(c.Write([]byte{0, 0, 0, 16, 1, 2}))
-		case "before our challenge", "before the welcome":
-			m := must[[]byte](t)(r.Next())
-			mac := must[[]byte](t)(mpwire.Auth{Key: testKey}.Mac(bytes.Clone(m[len("#CHALLENGE#"):])))
-			ok(t, mpwire.WriteFrame(c, mac))
-			_ = must[[]byte](t)(r.Next())
-			if state == "before the welcome" {
-				ok(t, mpwire.WriteFrame(c, []byte("#CHALLENGE#01234567890123456789")))
-				_ = must[[]byte](t)(r.Next())
-			}
-		default:
-			ok(t, mpwire.Auth{Key: testKey}.Greet(r, c))
-			if state == "half a request" {
-				_ = must[int](t)(c.Write(request[:10]))
-			}
-		}
-		alive(t, at)
+		stalled[state] = stall(t, at, state)
+	}
+	alive(t, at)
+	for state, c := range stalled {
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: the server keeps the connection", state)
 		}
 	}
+	alive(t, at)
+}
+
+// stall is a client that goes no further than to a state.
+func stall(t *testing.T, at net.Addr, state string) net.Conn {
+	t.Helper()
+	c := must[net.Conn](t)(net.Dial("tcp", at.String()))
+	t.Cleanup(func() { _ = c.Close() })
+	ok(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	r := mpwire.NewReader(c, 256)
+	switch state {
+	case "connected":
+	case "half a header":
+		_ = must[int](t)(c.Write([]byte{0, 0}))
+	case "half an answer":
+		_ = must[int](t)(c.Write([]byte{0, 0, 0, 16, 1, 2}))
+	case "before our challenge", "before the welcome":
+		m := must[[]byte](t)(r.Next())
+		mac := must[[]byte](t)(mpwire.Auth{Key: testKey}.Mac(bytes.Clone(m[len("#CHALLENGE#"):])))
+		ok(t, mpwire.WriteFrame(c, mac))
+		_ = must[[]byte](t)(r.Next())
+		if state == "before the welcome" {
+			ok(t, mpwire.WriteFrame(c, []byte("#CHALLENGE#01234567890123456789")))
+			_ = must[[]byte](t)(r.Next())
+		}
+	default:
+		ok(t, mpwire.Auth{Key: testKey}.Greet(r, c))
+		if state == "half a request" {
+			request := mpwire.End(append(mpwire.Begin(nil), pickled(t, pickle.Tuple{nil, "dummy", pickle.Tuple{}, new(pickle.Dict)})...), 0)
+			_ = must[int](t)(c.Write(request[:10]))
+		}
+	}
+	return c
 }
 
 // TestConnectAndDrop: thousands of connections that are dropped at once leave
