@@ -2,8 +2,10 @@ package pickle
 
 import (
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
+	"time"
 )
 
 func dataOnly(g Global) (*Class, error) {
@@ -106,5 +108,31 @@ func TestDataIsHostile(t *testing.T) {
 	self.Args = Tuple{self}
 	if _, err := keyOf(self); err == nil {
 		t.Error("what holds itself is a key")
+	}
+}
+
+// TestReprOfLong: what is printed cut short costs no more than what is shown.
+func TestReprOfLong(t *testing.T) {
+	for _, v := range []any{
+		strings.Repeat("x", 64<<20), Bytes(strings.Repeat("\x00", 64<<20)), &ByteArray{make([]byte, 64<<20)},
+		strings.Repeat("ü\ue000\U0001f600", 1<<20), new(big.Int).Lsh(big.NewInt(1), 1<<30),
+	} {
+		began := time.Now()
+		for range 20 {
+			if s := Repr(v, 200); len(s) > 210 || len(s) < 20 {
+				t.Errorf("%s: %d bytes are printed", TypeName(v), len(s))
+			}
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s: printing 200 bytes of it takes %v", TypeName(v), took/20)
+		}
+	}
+	for _, s := range []string{"short", "it's", `it's "so"`, "ü\ue000\U0001f600", "\xed\xa0\x80tail"} {
+		whole := Repr(s, 1000)
+		for most := range len(whole) {
+			if cut := Repr(s, most); !strings.HasPrefix(whole, strings.TrimSuffix(cut, "…")) || most < len(whole) && !strings.HasSuffix(cut, "…") {
+				t.Errorf("%q cut at %d is %q", whole, most, cut)
+			}
+		}
 	}
 }

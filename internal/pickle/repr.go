@@ -35,7 +35,7 @@ func (p *printer) value(v any, inside []any) {
 	if p.full() {
 		return
 	}
-	if s, ok := plain(v); ok {
+	if s, ok := plain(v, p.most-p.b.Len()); ok {
 		p.b.WriteString(s)
 		return
 	}
@@ -151,8 +151,16 @@ func (p *printer) set(v any, inside []any) {
 	}
 }
 
-// plain prints what holds nothing.
-func plain(v any) (string, bool) {
+// maxPrinted bounds an int that is printed, in bits: it takes more than linear time.
+const maxPrinted = 1 << 17
+
+// beginning returns as much of a text as is needed to print most bytes of it and a
+// rune more.
+func beginning(s string, most int) string { return s[:min(len(s), max(most, 0)+2*utf8.UTFMax)] }
+
+// plain prints what holds nothing. Of what is longer than most it may return only
+// the beginning, which is longer than most, too.
+func plain(v any, most int) (string, bool) {
 	switch v := v.(type) {
 	case nil:
 		return "None", true
@@ -164,17 +172,21 @@ func plain(v any) (string, bool) {
 	case int64:
 		return strconv.FormatInt(v, 10), true
 	case *big.Int:
+		if v.BitLen() > maxPrinted {
+			return fmt.Sprintf("<int of %d bits>", v.BitLen()), true
+		}
 		return v.String(), true
 	case float64:
 		return Float(v), true
 	case complex128:
 		return complexText(v), true
 	case string:
-		return quote(v), true
+		return quote(beginning(v, most), quoteMark(v)), true
 	case Bytes:
-		return quoteBytes(string(v)), true
+		return quoteBytes(beginning(string(v), most), quoteMark(string(v))), true
 	case *ByteArray:
-		return "bytearray(" + quoteBytes(string(v.B)) + ")", true
+		s := string(v.B)
+		return "bytearray(" + quoteBytes(beginning(s, most), quoteMark(s)) + ")", true
 	case *Range:
 		if v.Step == 1 {
 			return fmt.Sprintf("range(%d, %d)", v.Start, v.Stop), true
@@ -230,8 +242,7 @@ func quoteMark(s string) byte {
 	return '\''
 }
 
-func quote(s string) string {
-	q := quoteMark(s)
+func quote(s string, q byte) string {
 	b := append(make([]byte, 0, len(s)+2), q)
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -261,8 +272,9 @@ func quote(s string) string {
 	return string(append(b, q))
 }
 
-func quoteBytes(s string) string {
-	q := quoteMark(s)
+const hexDigits = "0123456789abcdef"
+
+func quoteBytes(s string, q byte) string {
 	b := append(make([]byte, 0, len(s)+3), 'b', q)
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -275,7 +287,7 @@ func quoteBytes(s string) string {
 		case c == '\t':
 			b = append(b, `\t`...)
 		case c < ' ' || c >= 0x7f:
-			b = fmt.Appendf(b, `\x%02x`, c)
+			b = append(b, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
 		default:
 			b = append(b, c)
 		}
