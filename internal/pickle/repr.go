@@ -1,6 +1,7 @@
 package pickle
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/big"
@@ -25,7 +26,7 @@ func Repr(v any, most int) string {
 }
 
 type printer struct {
-	b    strings.Builder
+	b    bytes.Buffer
 	most int
 }
 
