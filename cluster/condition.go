@@ -167,5 +167,15 @@ func (k *Condition) State(ctx context.Context) (tristrand.ConditionState, error)
 	if err != nil {
 		return tristrand.ConditionState{}, err
 	}
-	return tristrand.ConditionState{Waiting: len(st.Queue)}, nil
+	waiting := len(st.Queue)
+	if waiting > 0 { // one that is in the queue and has yet to give up the lock does not wait
+		held, err := k.lock.o.read(bounded(ctx))
+		if err != nil {
+			return tristrand.ConditionState{}, err
+		}
+		if held.Holder != nil && !held.Died && slices.ContainsFunc(st.Queue, func(q claimant) bool { return held.Holder.same(&q) }) {
+			waiting--
+		}
+	}
+	return tristrand.ConditionState{Waiting: waiting}, nil
 }

@@ -251,8 +251,8 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 			if !errors.As(err, &same) {
 				return seq, err
 			}
-			if known && !fresh && same.err != nil {
-				fresh = true // what was known may be old
+			if known && !fresh { // what was known may be old, and nothing is compared
+				fresh = true
 				continue
 			}
 			return seq, same.err

@@ -22,22 +22,32 @@ func TestPrimitives(t *testing.T) {
 	o := conformance.Options{Worlds: []conformance.World{conformance.RealTime}}
 	newLock := func(context.Context, testing.TB) tristrand.Locker { return cluster.NewLock(c, name()) }
 	newRLock := func(context.Context, testing.TB) tristrand.Locker { return cluster.NewRLock(c, name()) }
-	t.Run("Lock", func(t *testing.T) { conformance.Lock(t, newLock, o) })
-	t.Run("RLock", func(t *testing.T) { conformance.RLock(t, newRLock, o) })
+	t.Run("Lock", func(t *testing.T) {
+		t.Parallel()
+		conformance.Lock(t, newLock, o)
+	})
+	t.Run("RLock", func(t *testing.T) {
+		t.Parallel()
+		conformance.RLock(t, newRLock, o)
+	})
 	t.Run("Semaphore", func(t *testing.T) {
+		t.Parallel()
 		conformance.Semaphore(t, func(_ context.Context, _ testing.TB, n int) tristrand.Semaphore {
 			return cluster.NewSemaphore(c, name(), n)
 		}, o)
 	})
 	t.Run("BoundedSemaphore", func(t *testing.T) {
+		t.Parallel()
 		conformance.BoundedSemaphore(t, func(_ context.Context, _ testing.TB, n int) tristrand.Semaphore {
 			return cluster.NewBoundedSemaphore(c, name(), n)
 		}, o)
 	})
 	t.Run("Event", func(t *testing.T) {
+		t.Parallel()
 		conformance.Event(t, func(context.Context, testing.TB) tristrand.Event { return cluster.NewEvent(c, name()) }, o)
 	})
 	t.Run("Condition", func(t *testing.T) {
+		t.Parallel()
 		conformance.Condition(t, conformance.ConditionMaker{
 			Condition: func(_ context.Context, _ testing.TB, l tristrand.Locker) tristrand.Condition {
 				return cluster.NewCondition(c, name(), l)
@@ -46,6 +56,7 @@ func TestPrimitives(t *testing.T) {
 		}, o)
 	})
 	t.Run("Barrier", func(t *testing.T) {
+		t.Parallel()
 		conformance.Barrier(t, func(_ context.Context, _ testing.TB, n int, action func(context.Context) error) tristrand.Barrier {
 			b := cluster.NewBarrier(c, name(), n)
 			b.Action = action
@@ -53,6 +64,7 @@ func TestPrimitives(t *testing.T) {
 		}, o)
 	})
 	t.Run("Queue", func(t *testing.T) {
+		t.Parallel()
 		conformance.Queue(t, func(_ context.Context, _ testing.TB, bound int) tristrand.Queue[int] {
 			return cluster.NewQueue[int](c, name(), bound)
 		}, o)

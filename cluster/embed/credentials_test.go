@@ -132,7 +132,9 @@ func TestCredentials(t *testing.T) {
 			}
 		})
 	}
-	t.Run("right", func(t *testing.T) { works(ctx, t, url, user(t, app, time.Time{}), user(t, app, time.Now().Add(time.Hour))) })
+	t.Run("right", func(t *testing.T) {
+		works(ctx, t, url, user(t, app, time.Time{}), user(t, app, time.Now().Add(time.Hour)))
+	})
 }
 
 // works has one user's job run by another.
