@@ -14,9 +14,9 @@ import (
 	"github.com/tristrand/tristrand/conformance"
 )
 
-// TestExecutor runs the suite with the workers in another process.
+// TestExecutor runs the suite with the workers in another process. It is alone in this one, as
+// the suite looks whether strands go on.
 func TestExecutor(t *testing.T) {
-	t.Parallel()
 	c := open(t, cluster.Options{Durability: cluster.Memory, Listen: "127.0.0.1:0"})
 	worker := spawn(t, "worker", c.URL())
 	var mu sync.Mutex
