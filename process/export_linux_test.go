@@ -21,3 +21,10 @@ func (c *Conn[T]) Waiting() (n int, err error) {
 	err = raw.Control(func(fd uintptr) { n, ioctl = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
 	return n, errors.Join(err, ioctl)
 }
+
+// Sent returns how many jobs the workers have, and how many one of them may have.
+func (p *Pool) Sent() (held, depth int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held, p.depth
+}

@@ -72,6 +72,9 @@ var noted = tristrand.Define("examples.processes.noted", func(ctx context.Contex
 // submitted returns a pool that has got four jobs, of which both workers have begun one.
 func submitted(ctx context.Context, how string) *process.Pool {
 	pool := &process.Pool{Workers: 2, JobGrace: 10 * time.Millisecond}
+	if err := pool.Start(ctx); err != nil { // both, or one alone may do all the jobs before the other is there
+		panic(err)
+	}
 	for range 4 {
 		noted.Submit(ctx, pool, how)
 	}
@@ -98,7 +101,9 @@ func TestProgramEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(exe)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, exe)
 			cmd.Env = append(os.Environ(), programKey+"="+name)
 			cmd.Stderr = os.Stderr
 			if err := cmd.Start(); err != nil {
