@@ -50,7 +50,8 @@
 // for as long as calls need not wait: one loop waits for all connections, and reads
 // and answers what takes no time. A call that waits for a lock is an entry in the
 // lock's queue, and answered by whoever gives the lock up; one that waits for
-// something else or takes long is left to the connection's goroutine. Elsewhere, and with TLS, each connection is read by its
-// goroutine, and one more looks while a call of a Python client waits whether the
-// client is there. An idle client costs less than 16 KiB.
+// something else or takes long is left to the connection's goroutine. Elsewhere, and
+// with TLS, each connection is read by its goroutine, and one more looks while a call
+// of a Python client waits whether the client is there. An idle client costs less
+// than 16 KiB.
 package manager
