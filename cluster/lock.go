@@ -105,7 +105,8 @@ func newLockObject(c *Cluster, name string) *object[lockState] {
 	o.kept, o.again = 8, true
 	o.inspect = c.deadlocked
 	o.concerns = func(s *lockState) string {
-		if s.Holder == nil || s.Died || s.all {
+		all := s.all
+		if s.all = false; s.Holder == nil || s.Died || all {
 			return ""
 		}
 		return s.Holder.ID

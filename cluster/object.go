@@ -46,7 +46,9 @@ type object[S any] struct {
 	seq   uint64
 	data  []byte // of the newest state that is known
 	known bool
-	seen  *S // what data says, once it was decoded; it is only looked at
+	seen  *S           // what data says, once it was decoded; it is only looked at
+	last  *envelope[S] // what this process stored last, for its next change
+	made  uint64       // the sequence of last
 	waits map[string]*waiting
 	vain  map[string]error // waits that are to end
 	busy  bool             // somebody changes it
@@ -224,6 +226,10 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 	for {
 		o.mu.Lock()
 		known, seq, data := o.known, o.seq, o.data
+		last := o.last
+		if o.last = nil; o.made != seq || fresh {
+			last = nil
+		}
 		o.mu.Unlock()
 		if !known || fresh {
 			if _, err := o.read(ctx); err != nil {
@@ -233,11 +239,14 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 				return 0, err
 			}
 			o.mu.Lock()
-			seq, data = o.seq, o.data
+			seq, data, last = o.seq, o.data, nil
 			o.mu.Unlock()
 		}
-		e, err := o.open(data)
-		if err != nil {
+		var e envelope[S]
+		var err error
+		if last != nil {
+			e = *last
+		} else if e, err = o.open(data); err != nil {
 			return 0, err
 		}
 		if unsure && slices.Contains(e.Ops, op) {
@@ -276,6 +285,9 @@ func (o *object[S]) update(ctx context.Context, change func(s *S) error) (uint64
 		switch {
 		case err == nil:
 			o.learn(r.Seq, body, concerned)
+			o.mu.Lock()
+			o.last, o.made = &e, r.Seq
+			o.mu.Unlock()
 			return r.Seq, nil
 		case hasCode(err, codeWrongLast, codeWrongConstant):
 			fresh = !o.hears(ctx, seq)
