@@ -19,6 +19,7 @@ import (
 const (
 	clusterContenders   = 8
 	clusterAcquisitions = 1000 // of them together, in a run
+	fairAcquisitions    = 4000 // the same; who is there first has some more, which is the edge of the run
 )
 
 // clusterLocks compares our lock with the one that is written in ten lines: create a key,
@@ -42,9 +43,9 @@ func clusterLocks(o Options) []measure.Row {
 	rows = append(rows, bounded(strands, peerBounds{{naive, measure.AtLeast(1.7)}})...)
 	fair := measure.Row{Name: "cluster-lock-8-fair", What: "the most served of the 8 to the least", Unit: measure.Count, Absolute: measure.AtMost(1.1)}
 	fair.Ours = lockImpl(o, clusterContenders, clusterContenders, lockFairness)
-	fair.Ours.N = clusterAcquisitions
+	fair.Ours.N = fairAcquisitions
 	naive = kvLock(o, clusterContenders, clusterContenders, lockFairness)
-	naive.N = clusterAcquisitions
+	naive.N = fairAcquisitions
 	return append(rows, bounded(fair, peerBounds{{naive, measure.Bound{}}})...)
 }
 
