@@ -76,14 +76,16 @@ func (v *service) unasked(t *task) {
 		if err == nil {
 			err = readAnswer(m, nil)
 		}
-		gone := hasCode(err, codeNoMessage)
-		if t.src.kind == streamLater {
-			gone = err == nil
-		}
+		later := t.src.kind == streamLater
 		switch {
 		case errors.Is(err, errLinkClosed):
 			v.lose(t)
-		case gone:
+		case !later && hasCode(err, codeNoMessage):
+			// It is not acknowledged: a leader that was stopped, and does not know yet that it
+			// is none, has not heard of the newest jobs. Then it is delivered again.
+			v.lose(t)
+			v.fill()
+		case later && err == nil:
 			v.allowed(t, verdict{Do: doDrop}, true)
 		default:
 			v.allowed(t, verdict{Do: doRun}, true)
