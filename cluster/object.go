@@ -46,6 +46,7 @@ type object[S any] struct {
 	seq   uint64
 	data  []byte // of the newest state that is known
 	known bool
+	heard time.Time    // when seq was
 	seen  *S           // what data says, once it was decoded; it is only looked at
 	last  *envelope[S] // what this process stored last, for its next change
 	made  uint64       // the sequence of last
@@ -182,6 +183,9 @@ func (o *object[S]) view() (*S, error) {
 	return o.seen, nil
 }
 
+// lateAnswer is how old an answer can be.
+const lateAnswer = 2 * storeWait
+
 // learn takes note of a state, and wakes those who wait for one and are concerned.
 func (o *object[S]) learn(seq uint64, data []byte, concerned string) {
 	o.mu.Lock()
@@ -189,6 +193,12 @@ func (o *object[S]) learn(seq uint64, data []byte, concerned string) {
 	if o.known && seq <= o.seq { // objects are never deleted, so 0 is old, too
 		return
 	}
+	// What was read before this process changed the object, and comes late, would hide that. A
+	// store that is new has lower sequences for long.
+	if seq < o.seq && time.Since(o.heard) < lateAnswer {
+		return
+	}
+	o.heard = time.Now()
 	o.seq, o.data, o.known, o.seen = seq, bytes.Clone(data), true, nil
 	for _, w := range o.news {
 		w.Grant()

@@ -39,6 +39,10 @@ func TestCancelledJobsNeverRun(t *testing.T) {
 				if err := w.Process.Signal(syscall.SIGSTOP); err != nil {
 					t.Fatal(err)
 				}
+				var stopped syscall.WaitStatus
+				if _, err := syscall.Wait4(w.Process.Pid, &stopped, syscall.WUNTRACED, nil); err != nil || !stopped.Stopped() {
+					t.Fatalf("the worker is not stopped: %v, %v", stopped, err)
+				}
 				gone := pool()
 				inner, cancel := context.WithCancel(ctx)
 				f := taskNote.Submit(inner, gone, noteIn{log, 100 + round, 0}, opts...)
