@@ -106,8 +106,7 @@ func (c *Cluster) eachLock(ctx context.Context, fn func(name string, seq uint64,
 
 // deadlocked says which claims wait in a cycle of the cluster's locks of which they are
 // the one that waits last, as far as each process knows the servers' time, so that one alone
-// of each cycle is refused. A strand that waits
-// with a deadline is never part of one.
+// of each cycle is refused. A strand that waits with a deadline is never part of one.
 func (c *Cluster) deadlocked(ctx context.Context, ids []string) map[string]error {
 	all, err := c.edges(ctx)
 	if err != nil {
