@@ -32,12 +32,17 @@ type rawClient struct {
 
 func rawDial(t testing.TB, at net.Addr) *rawClient {
 	t.Helper()
+	return must[*rawClient](t)(tryRawDial(t, at))
+}
+
+// tryRawDial is rawDial of a server that may be full.
+func tryRawDial(t testing.TB, at net.Addr) (*rawClient, error) {
+	t.Helper()
 	c := must[net.Conn](t)(net.Dial(at.Network(), at.String()))
 	t.Cleanup(func() { _ = c.Close() })
 	ok(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	r := mpwire.NewReader(c, 1024)
-	ok(t, mpwire.Auth{Key: testKey}.Greet(r, c))
-	return &rawClient{c, r, t}
+	return &rawClient{c, r, t}, mpwire.Auth{Key: testKey}.Greet(r, c)
 }
 
 // ask sends a payload and returns the kind and the value of the answer.
