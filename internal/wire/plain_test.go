@@ -55,23 +55,9 @@ func plainValues() (all []any) {
 	return all
 }
 
-// general are the options that package wire has, for its general way alone.
-func general(t testing.TB) (cbor.EncMode, cbor.DecMode) {
-	t.Helper()
-	enc, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano, TimeTag: cbor.EncTagRequired}.EncMode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid, IndefLength: cbor.IndefLengthForbidden}.DecMode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return enc, dec
-}
-
 // The short way writes what the general one does, and reads what it reads.
 func TestTheShortWayIsTheSame(t *testing.T) {
-	enc, dec := general(t)
+	enc, dec := wire.General()
 	for _, v := range plainValues() {
 		want, err := enc.Marshal(v)
 		if err != nil {
@@ -131,7 +117,7 @@ func TestASliceIsUsedAgain(t *testing.T) {
 }
 
 func FuzzDecodePlain(f *testing.F) {
-	enc, dec := general(f)
+	enc, dec := wire.General()
 	for _, v := range plainValues() {
 		data, err := enc.Marshal(v)
 		if err != nil {
