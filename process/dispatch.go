@@ -195,7 +195,7 @@ func (p *Pool) giveLater() {
 // wake wakes the worker's process if it sleeps and was sent something.
 func (w *worker) wake() {
 	if w.unwoken.Load() && w.unwoken.Swap(false) {
-		w.jobs.Wake()
+		w.ifThere(w.jobs.Wake)
 	}
 }
 

@@ -28,3 +28,18 @@ func (p *Pool) Sent() (held, depth int) {
 	defer p.mu.Unlock()
 	return p.held, p.depth
 }
+
+// WakeTheDead wakes a worker whose lane is gone, and one who waited for it, as whoever
+// has found either a moment before it was reaped does.
+func WakeTheDead() error {
+	w := &worker{p: new(Pool), name: "dead"}
+	if err := w.layLane(); err != nil {
+		return err
+	}
+	f := w.newFetching()
+	w.unwoken.Store(true)
+	w.dropLane()
+	w.wake()
+	f.block.Wake()
+	return nil
+}

@@ -113,3 +113,11 @@ func TestFramesThatChange(t *testing.T) {
 	})
 	works(ctx, t, p, 2)
 }
+
+// Who wakes a worker, or one that fetches a result from it, may come when the worker is
+// gone, and its lane with it.
+func TestTheDeadAreWoken(t *testing.T) {
+	if err := process.WakeTheDead(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -216,7 +216,7 @@ func (p *Pool) Fetch(j tristrand.Job, alone func() bool) *strand.Blocker {
 // wake makes fetch return.
 func (f *fetching) wake() {
 	prod(f.poke)
-	f.w.results.Poke()
+	f.w.ifThere(f.w.results.Poke)
 }
 
 // fetch takes results until the one that is waited for is there, or there is another

@@ -40,6 +40,9 @@ type worker struct {
 	mail  *mailbox         // what results is then
 	mem   []byte
 
+	waking   sync.RWMutex // of who looks into the lane without the pool's mu or a turn
+	laneGone bool         // under waking
+
 	unwoken atomic.Bool // something was sent, and it was not woken since
 	jobs    sender      // used under the pool's mu
 	results receiver    // used by the reader
@@ -190,8 +193,21 @@ func (w *worker) layLane() error {
 }
 
 func (w *worker) dropLane() {
+	w.waking.Lock()
+	defer w.waking.Unlock()
+	w.laneGone = true
 	if w.lane != nil {
 		w.lane.Release()
+	}
+}
+
+// ifThere calls wake, which looks into the lane, unless the worker has been reaped: who
+// wakes it, or one who waits for it, holds nothing that keeps it.
+func (w *worker) ifThere(wake func()) {
+	w.waking.RLock()
+	defer w.waking.RUnlock()
+	if !w.laneGone {
+		wake()
 	}
 }
 
