@@ -174,9 +174,10 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 }
 
 // holds notes that this process has acquired so many of a semaphore, or released them if n is
-// below 0, under a session. It returns how many of those to be released others have had since
-// that session was lost: they came back then, and must not a second time.
-func (c *Cluster) holds(semaphore, session string, n int) (lost int) {
+// below 0, under a session. Of those to be released it returns how many it has under that
+// session, and how many it had under such as were lost: they came back then, and must not a
+// second time.
+func (c *Cluster) holds(semaphore, session string, n int) (own, lost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.permits == nil {
@@ -189,10 +190,11 @@ func (c *Cluster) holds(semaphore, session string, n int) (lost int) {
 	}
 	if n >= 0 {
 		has[session] += n
-		return 0
+		return 0, 0
 	}
-	left := -n - has[session]
-	has[session] = max(has[session]+n, 0)
+	own = min(-n, has[session])
+	has[session] -= own
+	left := -n - own
 	for old, k := range has {
 		if old != session && left > 0 {
 			took := min(left, k)
@@ -203,7 +205,7 @@ func (c *Cluster) holds(semaphore, session string, n int) (lost int) {
 	if len(has) == 0 {
 		delete(c.permits, semaphore)
 	}
-	return lost
+	return own, lost
 }
 
 // Release adds n to the count. What this process has acquired and lost with its lease is back
@@ -214,31 +216,39 @@ func (c *counter) Release(ctx context.Context, n int) error {
 		return fmt.Errorf("%v: Release of %d: it must be at least 1", c, n)
 	}
 	ctx = bounded(ctx)
-	_, me, err := c.o.claim(ctx, s, 0)
+	sess, me, err := c.o.claim(ctx, s, 0)
 	if err != nil {
 		return err
 	}
-	lost := c.o.c.holds(c.o.subj, me.Session, -n)
-	if n -= lost; n > 0 {
-		err = c.release(ctx, me.Session, n)
+	own, lost := c.o.c.holds(c.o.subj, me.Session, -n)
+	n -= lost
+	late := 0 // of its own, as the process was stopped just now
+	if n > 0 {
+		_, err = c.o.update(ctx, func(st *semaphoreState) error {
+			late = 0
+			if own > 0 && sess.isLost() {
+				late = own
+			}
+			return c.release(st, me.Session, n-late)
+		})
 	}
-	if err == nil && lost > 0 {
+	if err == nil && lost+late > 0 {
 		err = errLease(c.String())
 	}
 	return err
 }
 
-func (c *counter) release(ctx context.Context, session string, n int) error {
-	_, err := c.o.update(ctx, func(st *semaphoreState) error {
-		if c.bound && st.Free+n > st.Bound {
-			return unchanged(fmt.Errorf("%w: %v has %d of %d free, and %d were to be released", tristrand.ErrOverRelease, c, st.Free, st.Bound, n))
-		}
-		st.Free += n
-		st.give(session, n)
-		st.pass()
-		return nil
-	})
-	return err
+func (c *counter) release(st *semaphoreState, session string, n int) error {
+	if n == 0 {
+		return unchanged(nil)
+	}
+	if c.bound && st.Free+n > st.Bound {
+		return unchanged(fmt.Errorf("%w: %v has %d of %d free, and %d were to be released", tristrand.ErrOverRelease, c, st.Free, st.Bound, n))
+	}
+	st.Free += n
+	st.give(session, n)
+	st.pass()
+	return nil
 }
 
 // State returns what the semaphore looks like.
