@@ -110,18 +110,11 @@ type noteReader struct {
 	bad bool
 }
 
-func (r *noteReader) unsigned() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
+func (r *noteReader) unsigned() uint64 { return readNumber(r, binary.Uvarint) }
+func (r *noteReader) number() int64    { return readNumber(r, binary.Varint) }
 
-func (r *noteReader) number() int64 {
-	v, n := binary.Varint(r.b)
+func readNumber[T int64 | uint64](r *noteReader, read func([]byte) (T, int)) T {
+	v, n := read(r.b)
 	if n <= 0 {
 		r.bad, r.b = true, nil
 		return 0
