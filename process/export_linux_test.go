@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -42,4 +43,30 @@ func WakeTheDead() error {
 	w.wake()
 	f.block.Wake()
 	return nil
+}
+
+// LastWord returns what is received of a note whose sender has ended, with a note
+// unread that was sent to it.
+func LastWord() (body string, err error) {
+	ours, theirs, err := postPair()
+	if err != nil {
+		return "", err
+	}
+	defer ours.Close()
+	worker, err := postOf(theirs)
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(ours.send(note{Op: noteCancel}, -1), worker.send(note{Op: noteFrame, Body: []byte("the last")}, -1), worker.Close())
+	if err != nil {
+		return "", err
+	}
+	var r room
+	n, _, err := ours.receive(&r)
+	if err == nil {
+		if _, _, err = ours.receive(&r); errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	return string(n.Body), err
 }

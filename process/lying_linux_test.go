@@ -121,3 +121,11 @@ func TestTheDeadAreWoken(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What a worker says last is heard, though it ends with something unread that it was
+// sent: the system then reports a broken connection first.
+func TestTheLastWordOfAWorker(t *testing.T) {
+	if body, err := process.LastWord(); err != nil || body != "the last" {
+		t.Errorf("got %q, %v", body, err)
+	}
+}

@@ -63,6 +63,9 @@ func (p *socket) receive(r *room) (n note, fd int, err error) {
 	}
 	buf, rights := r.data, r.rights
 	size, size2, flags, _, err := p.conn.ReadMsgUnix(buf, rights)
+	if isBroken(err) { // it ended without having read all; what it sent before that is still to come
+		size, size2, flags, _, err = p.conn.ReadMsgUnix(buf, rights)
+	}
 	fd = -1
 	if size2 > 0 {
 		fds, parseErr := parseRights(rights[:size2])
@@ -76,7 +79,7 @@ func (p *socket) receive(r *room) (n note, fd int, err error) {
 		err = errors.Join(err, parseErr)
 	}
 	switch {
-	case isBroken(err): // it ended without having read all
+	case isBroken(err):
 		err = io.EOF
 	case err != nil:
 	case size == 0:

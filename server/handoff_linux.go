@@ -156,6 +156,9 @@ var errLost = errors.New("server: a descriptor did not arrive: all of this proce
 // errLost the packet is whole.
 func (ch channel) receive(buf, rights []byte) (p []byte, fd int, err error) {
 	n, nr, flags, _, err := ch.conn.ReadMsgUnix(buf, rights)
+	if errors.Is(err, unix.ECONNRESET) { // it ended without having read all; what it sent before that is still to come
+		n, nr, flags, _, err = ch.conn.ReadMsgUnix(buf, rights)
+	}
 	fd = -1
 	if nr > 0 {
 		fd = firstRight(rights[:nr])

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -181,6 +182,24 @@ func TestADeadPartyBreaksABarrier(t *testing.T) {
 	}
 	b.expect("bob wait barrier: <nil>")
 	c.expect("cid wait barrier: <nil>")
+}
+
+// Who has died may be replaced in the table while others find out.
+func TestTheDeadAreNotTheirSuccessors(t *testing.T) {
+	l, err := shm.NewLock("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Skip(err)
+	}
+	pid := gone.Process.Pid
+	for n := range 2000 {
+		if l.Replace(pid, func() { spin(n * 20) }) {
+			t.Fatalf("in round %d a living process was taken for dead", n)
+		}
+	}
 }
 
 // A process may be killed between any two instructions.

@@ -1,6 +1,9 @@
 package shm
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // DieInPut stops in the middle of a Put, with the queue's guard held, the item
 // written and the state half written.
@@ -76,4 +79,26 @@ func (r *Value[T]) Hold(over func()) {
 	g.lock(a)
 	over()
 	g.unlock(a)
+}
+
+// Replace looks for the dead while a process that has died is replaced by this one
+// in the arena's table, and reports whether this one was taken for dead.
+func (l *Lock) Replace(deadPID int, meanwhile func()) bool {
+	p := &l.a.mem.procs[maxProcs-1]
+	dead := procWord(procLive, 0, p.word.Load(), deadPID)
+	p.word.Store(dead)
+	l.a.mem.head.joins.Add(1)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		l.a.watch()
+	}()
+	meanwhile()
+	here := procWord(procLive, 0, dead, os.Getpid())
+	replaced := p.word.CompareAndSwap(dead, here)
+	<-over
+	taken := replaced && p.word.Load() != here
+	p.word.Store(procWord(procFree, 0, here, 0))
+	l.a.unwatch(maxProcs - 1)
+	return taken
 }

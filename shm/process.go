@@ -121,7 +121,7 @@ func (a *arena) watch() {
 
 func (a *arena) watchAll() {
 	w := &a.watcher
-	var dead []uint32
+	dead := map[uint32]uint64{} // the words by which they were alive: their places may be others' by now
 	w.mu.Lock()
 	joins, complete := a.mem.head.joins.Load(), true
 	for i := range a.mem.procs {
@@ -146,7 +146,7 @@ func (a *arena) watchAll() {
 		case err == nil:
 			w.stops[n] = watch{word, stop}
 		case errors.Is(err, pidfd.ErrGone):
-			dead = append(dead, n)
+			dead[n] = word
 		default:
 			complete = false // no descriptor was free, say; the next wait tries again
 		}
@@ -155,8 +155,8 @@ func (a *arena) watchAll() {
 		w.seen.Store(joins)
 	}
 	w.mu.Unlock()
-	for _, n := range dead {
-		a.recoverProc(n, a.mem.procs[n].word.Load())
+	for n, word := range dead {
+		a.recoverProc(n, word)
 	}
 }
 
