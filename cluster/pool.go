@@ -20,7 +20,9 @@ import (
 // A job is stored before Submit returns. It runs at least once, also when its worker dies,
 // and when the submitter does; its result is stored, is one for each job, and is pushed to
 // the submitter. Before a job begins its worker asks the submitter, so that one that was
-// cancelled never runs; a submitter that does not answer is taken for gone.
+// cancelled never runs; a submitter that does not answer is taken for gone. While jobs are
+// quick a worker asks for some ahead of their turn: they count as running, so that Cancel is
+// false for them, for up to 20 ms, after which those that it has not come to wait again.
 type Pool struct {
 	// Name is the queue that the jobs go to and workers serve; "" is "default".
 	Name string
