@@ -89,6 +89,7 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 	})
 	switch {
 	case err == errNotYet: //nolint:errorlint // it is passed on as it is
+		b.o.inTheWay(ctx) // those who would break it may all be dead
 		if err := strand.Sleep(ctx, reconnectWait); err != nil {
 			return 0, err
 		}

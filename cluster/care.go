@@ -108,7 +108,7 @@ func (p *Pool) checkLost(ctx context.Context, it *item) {
 	p.mu.Lock()
 	stream, seq := it.stream, it.seq
 	p.mu.Unlock()
-	if seq == 0 || it.named {
+	if seq == 0 {
 		return
 	}
 	m, err := p.c.link.get(ctx, stream, map[string]any{"seq": seq})
@@ -117,9 +117,12 @@ func (p *Pool) checkLost(ctx context.Context, it *item) {
 	}
 	p.mu.Lock()
 	it.misses++
-	lost := it.misses > 2
+	lost, waits := it.misses > 2, it.state == queued
 	p.mu.Unlock()
-	if lost {
+	switch {
+	case lost && it.named && waits:
+		p.renew(it)
+	case lost:
 		p.end(it, nil, tristrand.Permanent(fmt.Errorf("%w: %s is neither stored nor has it a result: the store may have lost it", tristrand.ErrOutcomeUnknown, it.job.ID())))
 	}
 }

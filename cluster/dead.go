@@ -155,9 +155,10 @@ func (c *Cluster) DropDead(ctx context.Context, id string) error {
 	return c.link.erase(ctx, c.stream(streamDead), d.seq)
 }
 
-// countBegin counts that a job which was in other hands before is begun again, and tells
-// how often that has been.
-func (c *Cluster) countBegin(id string, done func(int, error)) {
+// countBegin counts that a job which was in other hands before is begun again, or with by
+// -1 that one has come to an end which its worker has lived to see, and tells how often it was
+// begun that its end is not known of. The first time, of which there is no count, is not in it.
+func (c *Cluster) countBegin(id string, by int, done func(int, error)) {
 	go func() {
 		ctx := context.Background()
 		subject := c.subject("b." + id)
@@ -173,9 +174,9 @@ func (c *Cluster) countBegin(id string, done func(int, error)) {
 				seq = m.Seq
 			}
 			hdr := nats.Header{"Nats-Expected-Last-Subject-Sequence": []string{strconv.FormatUint(seq, 10)}}
-			_, err = c.link.storeOnce(ctx, "the count of a job's beginnings", subject, hdr, []byte(strconv.Itoa(n+1)))
+			_, err = c.link.storeOnce(ctx, "the count of a job's beginnings", subject, hdr, []byte(strconv.Itoa(n+by)))
 			if !hasCode(err, codeWrongLast, codeWrongConstant) {
-				done(n+1, err)
+				done(n+by, err)
 				return
 			}
 		}

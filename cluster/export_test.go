@@ -13,3 +13,6 @@ func Hold(p *Pool) (release func()) {
 	p.box.mu.Lock()
 	return p.box.mu.Unlock
 }
+
+// Kill ends a cluster's connection as the end of its process would.
+func Kill(c *Cluster) { c.link.nc.Close() }

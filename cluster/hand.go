@@ -35,6 +35,8 @@ type task struct {
 	hand  bool  // it is handed back when it stops
 	gone  bool
 	ready time.Time
+
+	counted bool // that it was begun
 }
 
 // tooLong is for how long a job that was sent ahead waits for a slot before it is given
@@ -176,7 +178,7 @@ func (v *service) allowed(t *task, say verdict, alone bool) {
 		v.asking--
 		v.drop(t)
 		v.mu.Unlock()
-		t.say("+ACK")
+		v.refuse(t)
 		v.fill()
 		return
 	}
@@ -189,7 +191,10 @@ func (v *service) allowed(t *task, say verdict, alone bool) {
 
 // launchAgain launches a task that was in other hands before, unless those died of it.
 func (v *service) launchAgain(t *task) {
-	v.c.countBegin(t.f.id(), func(n int, err error) {
+	v.c.countBegin(t.f.id(), 1, func(n int, err error) {
+		v.mu.Lock()
+		t.counted = err == nil
+		v.mu.Unlock()
 		switch {
 		case err != nil:
 			v.mu.Lock()
@@ -202,6 +207,20 @@ func (v *service) launchAgain(t *task) {
 			v.launch(t)
 		}
 	})
+}
+
+// uncount forgets that a task was begun, as its worker lives, and then goes on: what kills
+// its workers is told by that.
+func (v *service) uncount(t *task, then func()) {
+	v.mu.Lock()
+	counted := t.counted
+	t.counted = false
+	v.mu.Unlock()
+	if !counted {
+		then()
+		return
+	}
+	v.c.countBegin(t.f.id(), -1, func(int, error) { then() })
 }
 
 // makeReady lets a task begin as soon as there is a slot.
@@ -263,11 +282,15 @@ func (v *service) dispatch(level int) (begun int) {
 			v.running++
 			t.begun = time.Now()
 		}
+		again := t != nil && t.times > 1 && !t.counted
+		if t != nil && t.times == 1 {
+			t.counted = true
+		}
 		v.mu.Unlock()
 		switch {
 		case t == nil:
 			return begun
-		case t.times > 1:
+		case again:
 			v.launchAgain(t)
 		default:
 			v.launch(t)
@@ -372,7 +395,7 @@ func (v *service) sendBack(t *task, after time.Duration) {
 		v.fill()
 	}
 	if t.alone {
-		back(doAgain)
+		v.uncount(t, func() { back(doAgain) })
 		return
 	}
 	n := v.note(noteBack)
@@ -385,7 +408,7 @@ func (v *service) sendBack(t *task, after time.Duration) {
 		if err != nil || len(verdicts) != 1 {
 			verdicts = []verdict{{Do: doAgain}}
 		}
-		back(verdicts[0].Do)
+		v.uncount(t, func() { back(verdicts[0].Do) })
 	})
 }
 

@@ -34,6 +34,10 @@ func (p *Pool) arrived(n string, data []byte) {
 	if it == nil {
 		return
 	}
+	if len(data) == 0 { // what was stored under its ID is gone without a result
+		go p.renew(it)
+		return
+	}
 	var r result
 	if err := wire.Decode(data, &r); err != nil {
 		p.end(it, nil, fmt.Errorf("cluster: %s: its result cannot be decoded: %w", it.job.ID(), err))
@@ -133,7 +137,7 @@ func (p *Pool) resend(it *item) {
 	it.n, it.frame = f.N, &f
 	p.items[it.n] = it
 	p.mu.Unlock()
-	if err := p.post(context.Background(), it, &f, true); err != nil {
+	if err := p.post(context.Background(), it, &f, f.id(), true); err != nil {
 		p.end(it, nil, tristrand.Permanent(err))
 	}
 }

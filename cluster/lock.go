@@ -255,6 +255,9 @@ func (l *locker) take(ctx context.Context, s *strand.Strand, sess *session, me c
 		st.Queue = append(st.Queue, me)
 		return nil
 	})
+	if errors.Is(err, tristrand.ErrBusy) && l.o.inTheWay(ctx) {
+		return l.take(ctx, s, sess, me, wait)
+	}
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ type object[S any] struct {
 	users int              // of sub: waits, those about to begin too
 	sub   *nats.Subscription
 	timer *time.Timer
+
+	looked time.Time // for the dead, by who did not wait
 }
 
 // A waiting is a strand that waits for a change.

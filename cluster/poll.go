@@ -59,24 +59,47 @@ func (o *object[S]) poll() {
 	}
 	o.mu.Unlock()
 	ctx := context.Background()
-	if s, err := o.read(ctx); err == nil {
-		for _, id := range o.sessions(s) {
-			if alive, err := o.c.alive(ctx, id); err == nil && !alive {
-				_, _ = o.update(ctx, func(s *S) error {
-					if !o.reap(s, id) {
-						return unchanged(nil)
-					}
-					return nil
-				})
-			}
-		}
-	}
+	o.reapDead(ctx)
 	o.inspectAll(ctx)
 	o.mu.Lock()
 	if o.sub != nil {
 		o.timer = time.AfterFunc(o.pollEvery(), o.poll)
 	}
 	o.mu.Unlock()
+}
+
+// reapDead takes the sessions that have died out of the state, and reports whether there
+// were any.
+func (o *object[S]) reapDead(ctx context.Context) (changed bool) {
+	s, err := o.read(ctx)
+	if err != nil {
+		return false
+	}
+	for _, id := range o.sessions(s) {
+		if alive, err := o.c.alive(ctx, id); err == nil && !alive {
+			_, err = o.update(ctx, func(s *S) error {
+				if !o.reap(s, id) {
+					return unchanged(nil)
+				}
+				return nil
+			})
+			changed = changed || err == nil
+		}
+	}
+	return changed
+}
+
+// inTheWay is for who would be refused by the state: it takes out those who have died, which
+// those who wait do otherwise, and of whom there may be none. It looks from time to time only,
+// and reports whether to try again.
+func (o *object[S]) inTheWay(ctx context.Context) bool {
+	o.mu.Lock()
+	lately := time.Since(o.looked) < o.pollEvery()
+	if !lately {
+		o.looked = time.Now()
+	}
+	o.mu.Unlock()
+	return !lately && o.reapDead(bounded(ctx))
 }
 
 // inspectAll ends the waits that are in vain.

@@ -178,6 +178,9 @@ func (q *Queue[T]) put(ctx context.Context, v T, wait bool) error {
 		st.Putters = append(st.Putters, putting{me, item})
 		return nil
 	})
+	if errors.Is(err, tristrand.ErrFull) && q.o.inTheWay(ctx) {
+		return q.put(ctx, v, wait)
+	}
 	if err != nil || stored {
 		return err
 	}
@@ -241,6 +244,9 @@ func (q *Queue[T]) get(ctx context.Context, wait bool) (v T, err error) {
 		st.Getters = append(st.Getters, me)
 		return nil
 	})
+	if errors.Is(err, tristrand.ErrEmpty) && q.o.inTheWay(ctx) {
+		return q.get(ctx, wait)
+	}
 	if err != nil {
 		return v, err
 	}

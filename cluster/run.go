@@ -71,6 +71,7 @@ func (v *service) start(t *task) {
 		end(context.Canceled)
 		v.mu.Lock()
 		v.running--
+		t.counted = t.counted && t.times > 1 // it has not begun
 		v.ready[t.src.level-lowest] = append([]*task{t}, v.ready[t.src.level-lowest]...)
 		v.waiting++
 		v.mu.Unlock()
@@ -247,18 +248,20 @@ func (v *service) tally(t *task, r *result) {
 
 // pause gives a task back for another try after a time; below 0 it is dropped.
 func (v *service) pause(t *task, after time.Duration) {
-	v.mu.Lock()
-	fresh := time.Since(t.beat) < v.c.opts.Lease && !t.gone
-	v.drop(t)
-	v.mu.Unlock()
-	switch {
-	case !fresh:
-	case after < 0:
-		t.say("+ACK")
-	default:
-		t.nak(after)
-	}
-	v.fill()
+	v.uncount(t, func() {
+		v.mu.Lock()
+		fresh := time.Since(t.beat) < v.c.opts.Lease && !t.gone
+		v.drop(t)
+		v.mu.Unlock()
+		switch {
+		case !fresh:
+		case after < 0:
+			t.say("+ACK")
+		default:
+			t.nak(after)
+		}
+		v.fill()
+	})
 }
 
 // The pauses between tries of a job whose submitter is gone, doubling.

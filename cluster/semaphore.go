@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -152,6 +153,9 @@ func (c *counter) acquire(ctx context.Context, place uintptr, wait bool) error {
 	})
 	if taken && err == nil {
 		c.o.c.holds(c.o.subj, me.Session, 1)
+	}
+	if errors.Is(err, tristrand.ErrBusy) && c.o.inTheWay(ctx) {
+		return c.acquire(ctx, place, wait)
 	}
 	if err != nil || taken {
 		return err

@@ -38,6 +38,7 @@ type item struct {
 	since    time.Time
 	misses   int // looks for its result that found nothing at all
 	unwatch  func() bool
+	renewing bool // it is stored again
 }
 
 type itemState int
@@ -75,10 +76,10 @@ func (p *Pool) submit(ctx context.Context, j tristrand.Job, wait bool) error {
 	if err := p.reserve(ctx, s, wait); err != nil {
 		return err
 	}
-	it := p.enlist(ctx, j, f, o)
-	if it == nil {
+	it, err := p.enlist(ctx, j, f, o)
+	if err != nil {
 		p.release()
-		return fmt.Errorf("cluster: a job with the ID %q is this pool's already: wait for that", o.id)
+		return err
 	}
 	err = p.send(ctx, it, f, o, wait)
 	if p.accept(it, err == nil) {
@@ -134,13 +135,15 @@ func (p *Pool) release() {
 	p.admit()
 }
 
-// enlist makes the job known, before it can be heard of. It returns nil for an ID that is
-// taken.
-func (p *Pool) enlist(ctx context.Context, j tristrand.Job, f *frame, o callOptions) *item {
+// enlist makes the job known, before it can be heard of.
+func (p *Pool) enlist(ctx context.Context, j tristrand.Job, f *frame, o callOptions) (*item, error) {
 	it := &item{job: j, said: progressOf(ctx), since: time.Now(), unwatch: func() bool { return true }}
 	_, it.chunk = j.NewOutput().(tristrand.Outcomes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closing { // since there was room
+		return nil, p.refusal()
+	}
 	f.Client, f.Asks = p.id, p.id
 	if o.id != "" {
 		f.Client, f.N, it.named = userClient, escape(o.id), true
@@ -150,19 +153,19 @@ func (p *Pool) enlist(ctx context.Context, j tristrand.Job, f *frame, o callOpti
 	}
 	it.n = f.N
 	if p.items[it.n] != nil {
-		return nil
+		return nil, fmt.Errorf("cluster: a job with the ID %q is this pool's already: wait for that", o.id)
 	}
 	f.Times = p.Attempts
 	f.Queue, f.Level, f.Host = p.Name, levelOf(j.Limits().Priority), p.host
 	if d, ok := j.Context().Deadline(); ok {
 		f.Until = p.c.clock.now().Add(time.Until(d)).UnixNano()
 	}
-	if f.Retries > 0 {
+	if f.Retries > 0 || it.named {
 		it.frame = f
 	}
 	p.items[it.n] = it
 	p.wake()
-	return it
+	return it, nil
 }
 
 // userClient stands for the client in the names of jobs that have an ID of the user's. It
@@ -220,7 +223,7 @@ func (p *Pool) send(ctx context.Context, it *item, f *frame, o callOptions, wait
 			return err
 		}
 	}
-	return p.post(ctx, it, f, wait)
+	return p.post(ctx, it, f, f.id(), wait)
 }
 
 // How long a shard has to store a job before another is asked, and how long one goes on
@@ -231,10 +234,11 @@ const (
 	fullPause     = 20 * time.Millisecond
 )
 
-// post publishes the job to a shard, and to the next when that one does not answer.
-func (p *Pool) post(ctx context.Context, it *item, f *frame, wait bool) error {
+// post publishes the job to a shard, and to the next when that one does not answer. What
+// was stored under the key once is not stored again.
+func (p *Pool) post(ctx context.Context, it *item, f *frame, key string, wait bool) error {
 	data := encode(f)
-	hdr := nats.Header{"Nats-Msg-Id": []string{f.id()}}
+	hdr := nats.Header{"Nats-Msg-Id": []string{key}}
 	n := p.c.info.Shards
 	shard := p.pick(it)
 	until := time.Now().Add(postPatience)
@@ -256,6 +260,12 @@ func (p *Pool) post(ctx context.Context, it *item, f *frame, wait bool) error {
 		closing := p.closing
 		p.mu.Unlock()
 		switch {
+		case err == nil && r.Duplicate && it.named && !started:
+			gone, err := p.isGone(ctx, it)
+			if !gone || err != nil {
+				return err
+			}
+			hdr = nats.Header{"Nats-Msg-Id": []string{f.id() + "." + formatUint(r.Seq)}}
 		case err == nil || started:
 			return nil
 		case hasCode(err, codeStreamFull):

@@ -36,6 +36,9 @@ func (p *Pool) withdraw(it *item, stream string, seq uint64) {
 			p.revoke(it) // it is due, and stored as another
 			return
 		}
+		if it.named && err == nil {
+			p.c.tellGone(it.n)
+		}
 		p.withdrawn()
 	})
 }
