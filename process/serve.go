@@ -254,6 +254,7 @@ func (v *server) begin(ctx context.Context, cfg *config) {
 	}
 	if err == nil {
 		v.call(ctx, &f, cfg.Task, h, in, m, nil, func(_ time.Duration, _ any, failed error) { err = failed })
+		runtime.KeepAlive(in) // what is held for as long as the process lives is not to be garbage
 	}
 	if err != nil {
 		hello.Fault = faults.Of(err)

@@ -3,6 +3,9 @@ package process_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -51,6 +54,46 @@ func TestAStoppedWorker(t *testing.T) {
 	}
 	recovered(ctx, t, lock)
 	works(ctx, t, p, 2)
+}
+
+// A throne is what a leader sits on.
+type throne struct {
+	Lock *shm.Lock
+	File string // made when it sits
+}
+
+// lead takes a lock for as long as its process lives, and mentions it no more.
+var lead = tristrand.Define("stopped.lead", func(ctx context.Context, in throne) (struct{}, error) {
+	file := in.File
+	if err := in.Lock.Acquire(ctx); err != nil {
+		return struct{}{}, err
+	}
+	for range 20 {
+		runtime.GC()
+		time.Sleep(2 * time.Millisecond)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return struct{}{}, err
+	}
+	<-ctx.Done()
+	return struct{}{}, nil
+})
+
+// A lock that a process holds to the end is not lost to its garbage collector.
+func TestALockIsHeldForLife(t *testing.T) {
+	ctx := adopt(t)
+	lock, file := newLock(t), filepath.Join(t.TempDir(), "sits")
+	p := start(ctx, t, lead.Bind(throne{lock, file}))
+	until(t, "the process has the lock", func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	})
+	if err := lock.TryAcquire(ctx); !errors.Is(err, tristrand.ErrBusy) {
+		t.Errorf("TryAcquire: %v, want that it is held", err)
+	}
+	p.Kill()
+	<-p.Done()
+	recovered(ctx, t, lock)
 }
 
 func newLock(t *testing.T) *shm.Lock {

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 	"weak"
 
+	"github.com/tristrand/tristrand/internal/pidfd"
 	"github.com/tristrand/tristrand/internal/segment"
 	"github.com/tristrand/tristrand/strand"
 )
@@ -28,6 +29,7 @@ type arena struct {
 	keeper  keeper
 	watcher watcher
 	shadow  shadow
+	pinned  atomic.Bool // in pins
 }
 
 // A seat is what this process knows of one of its own strands' spots.
@@ -153,9 +155,11 @@ func mapped() []*arena {
 // is given back at once. Who waits for something finds out by itself; package
 // process calls it for its workers, for when nobody waits.
 func ProcessDied(pid int) {
+	now, err := pidfd.Identity(pid) // the pid may be another's already
 	for _, a := range mapped() {
 		for i := range a.mem.procs {
-			if w := a.mem.procs[i].word.Load(); procState(w) != procFree && procPID(w) == pid {
+			p := &a.mem.procs[i]
+			if w := p.word.Load(); procPID(w) == pid && (err != nil || now == 0 || now != p.id.Load()) {
 				a.recoverProc(uint32(i), w)
 			}
 		}

@@ -116,7 +116,10 @@ func (b *Barrier) Wait(ctx context.Context) (turn int, err error) {
 // the guard does it when it opens it, be it the caller or a process that has been
 // stopped with it.
 func (c *barrierCell) leave(a *arena, unit uint32, round uint64) {
-	if c.left.Store(round); c.guard.tryLock(a) {
+	for old := c.left.Load(); old < round && !c.left.CompareAndSwap(old, round); old = c.left.Load() {
+		continue // the break of a later one is not to be lost
+	}
+	if c.guard.tryLock(a) {
 		c.unlock(a, unit)
 	}
 }
@@ -254,7 +257,12 @@ func (c *barrierCell) recoverFrom(a *arena, unit, n uint32) {
 		c.guard.lock(a)
 		defer c.unlock(a, unit)
 	}
-	if c.passing.Load() != 0 {
+	if round := c.passing.Load(); round != 0 {
+		if round == c.round.Load() { // it had not begun the next one
+			c.arrived.Store(0)
+			c.round.Add(1)
+		}
+		c.acting.CompareAndSwap(round, 0)
 		c.letGo(a, unit)
 	} else if torn {
 		c.breakAll(a, unit)

@@ -19,6 +19,7 @@ import (
 type Condition struct {
 	object
 	lock lockable
+	own  *RLock // the lock, if it was made with the condition
 }
 
 var _ tristrand.Condition = (*Condition)(nil)
@@ -44,7 +45,7 @@ func NewCondition(name string, l tristrand.Locker) (*Condition, error) {
 		if err != nil {
 			return nil, err
 		}
-		l = own
+		c.own, l = own, own
 	}
 	k, ok := l.(lockable)
 	if !ok {
@@ -55,9 +56,21 @@ func NewCondition(name string, l tristrand.Locker) (*Condition, error) {
 	}
 	c.lock = k
 	if err := c.make(kindCondition, name, units[conditionCell]()); err != nil {
+		if c.own != nil {
+			err = errors.Join(err, c.own.Close())
+		}
 		return nil, err
 	}
 	return c, nil
+}
+
+// Close gives the condition up in this process, and the lock if it was made with it; see
+// the package's comment.
+func (c *Condition) Close() error {
+	if c.own != nil {
+		return errors.Join(c.object.Close(), c.own.Close())
+	}
+	return c.object.Close()
 }
 
 // Locker returns the lock; nil for a zero value.

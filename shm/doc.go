@@ -13,6 +13,8 @@
 // An object is there until every process that has it has closed it or ended. One
 // that has not been sent anywhere is also closed when the garbage collector finds
 // that nothing refers to it. Keep an object that you send until it has arrived.
+// A lock that is held when nothing refers to it, or to any other object that came
+// from where it was made, is left as if its holder had died.
 // The memory has no name in any file system: nothing is left behind, however the
 // processes end.
 //

@@ -41,9 +41,7 @@ func (k *keeper) add(a *arena, parked, lock bool) {
 			go a.keep()
 		}
 	case lock && k.dozing.Load():
-		p := &a.mem.procs[a.self]
-		p.doorbell.Add(1)
-		futex.Wake(word32(&p.doorbell), 1)
+		a.ring(a.self + 1)
 	}
 }
 
@@ -66,6 +64,7 @@ func (a *arena) keep() {
 		now := time.Now()
 		if k.parked.Load() > 0 {
 			a.grantAll()
+			a.watch() // who has joined since they came, too
 		}
 		if k.locks.Load() > 0 && now.Sub(checked) >= recheckEvery {
 			a.recheck(now)

@@ -274,6 +274,9 @@ func (q *line) wait(ctx context.Context, on strand.Resource, s *strand.Strand, l
 	defer t.done()
 	for again := false; ; again = true {
 		if err := q.lock(ctx); err != nil {
+			if again { // a wake has come, and is not to be lost
+				return q.last(lane, try, err)
+			}
 			return err
 		}
 		if err := try(); !errors.Is(err, errNothing) && !errors.Is(err, errNoRoom) {
@@ -289,16 +292,18 @@ func (q *line) wait(ctx context.Context, on strand.Resource, s *strand.Strand, l
 			return nil
 		case err == nil:
 		case p == retry: // a wake that came before the end of ctx counts
-			return q.last(try, err)
+			return q.last(lane, try, err)
 		default:
 			return err
 		}
 	}
 }
 
-// last tries once more for a wait that was ended by err and by a wake.
-func (q *line) last(try func() error, err error) error {
+// last tries once more for a wait that was ended by err and by a wake. If it cannot the
+// wake is another's.
+func (q *line) last(lane uint64, try func() error, err error) error {
 	if lockErr := q.lockAnyway(over()); lockErr != nil {
+		q.obj.a.wake(q.obj.unit, lane, 1, retry)
 		return err
 	}
 	defer q.unlock()

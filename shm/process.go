@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"github.com/tristrand/tristrand/internal/pidfd"
@@ -36,7 +37,7 @@ func procWord(state int, by uint32, old uint64, pid int) uint64 {
 // join enters this process in the table.
 func (a *arena) join() error {
 	pid, id := pidfd.Self()
-	for try := 0; ; try++ {
+	for began := time.Now(); ; time.Sleep(joinNap) {
 		for i := range a.mem.procs {
 			p := &a.mem.procs[i]
 			w := p.word.Load()
@@ -53,12 +54,44 @@ func (a *arena) join() error {
 			a.guest = guest
 			p.guest.Store(guest)
 			a.mem.head.joins.Add(1)
+			a.tellJoined()
 			return nil
 		}
-		if try > 0 {
+		a.reap()
+		if !a.vacating() || time.Since(began) > joinPatience {
 			return fmt.Errorf("shm: %d processes use the objects of one process already; let some of them end", maxProcs)
 		}
-		a.reap()
+	}
+}
+
+const (
+	joinNap      = time.Millisecond
+	joinPatience = 2 * time.Second // a stopped process may hold up the recovery of another
+)
+
+// vacating reports whether there is a place that is free, or will be soon.
+func (a *arena) vacating() bool {
+	for i := range a.mem.procs {
+		if procState(a.mem.procs[i].word.Load()) != procLive {
+			return true
+		}
+	}
+	return false
+}
+
+// tellJoined has those who wait watch this process too: it may take what they wait
+// for, or become one of those whom they wait for, and die.
+func (a *arena) tellJoined() {
+	high := a.high()
+	for i := uint32(firstSeat); i < high; i++ {
+		sp := &a.mem.spots[i]
+		switch {
+		case phaseOf(sp.state.Load()) != waiting:
+		case sp.what.Load()&direct != 0:
+			a.nudge(i)
+		default:
+			a.ring(sp.owner.Load())
+		}
 	}
 }
 
@@ -111,19 +144,19 @@ type watch struct {
 	stop func()
 }
 
-// watch sees to it that the death of any process of the arena is noticed here.
-// It costs a load when nobody has joined since the last time.
-func (a *arena) watch() {
-	if a.watcher.seen.Load() != a.mem.head.joins.Load() {
-		a.watchAll()
-	}
+// watch sees to it that the death of any process of the arena is noticed here, and
+// reports whether it will be: it is not if, say, no descriptor is free. It costs a load
+// when nobody has joined since the last time.
+func (a *arena) watch() bool {
+	return a.watcher.seen.Load() == a.mem.head.joins.Load() || a.watchAll()
 }
 
-func (a *arena) watchAll() {
+func (a *arena) watchAll() (complete bool) {
 	w := &a.watcher
 	dead := map[uint32]uint64{} // the words by which they were alive: their places may be others' by now
 	w.mu.Lock()
-	joins, complete := a.mem.head.joins.Load(), true
+	joins := a.mem.head.joins.Load()
+	complete = true
 	for i := range a.mem.procs {
 		n := uint32(i)
 		p := &a.mem.procs[i]
@@ -158,6 +191,7 @@ func (a *arena) watchAll() {
 	for n, word := range dead {
 		a.recoverProc(n, word)
 	}
+	return complete
 }
 
 // unwatch forgets the watch on a process that has left.

@@ -33,6 +33,10 @@ func (a *arena) takeOver(n uint32, w uint64) {
 	if !a.mem.procs[n].word.CompareAndSwap(w, word) {
 		return
 	}
+	if a.watcher.off { // its memory is about to be unmapped
+		a.recover(n, word)
+		return
+	}
 	// The recovery takes as long as a process is stopped that has a guard; the
 	// caller may not.
 	done := make(chan struct{})
@@ -68,7 +72,7 @@ func (a *arena) recover(n uint32, word uint64) {
 		a.makeUp(l)
 	}
 	for unit, k := range a.objects() {
-		a.kick(unit, k)
+		a.kick(unit, k, n)
 	}
 	a.tellAll()
 	a.mem.head.alloc.lock(a)
@@ -154,22 +158,18 @@ func (a *arena) makeUp(l lost) {
 
 // recoverObject puts right what process n has left in an object.
 func (a *arena) recoverObject(unit uint32, k kind, n uint32) {
-	switch k {
-	case kindSemaphore, kindBoundedSemaphore:
-		if held := &semaphoreAt(a, unit).held[n]; held.Load() > 0 {
-			held.Store(0)
-		}
-	case kindBarrier:
+	if k == kindBarrier {
 		barrierAt(a, unit).recoverFrom(a, unit, n)
 	}
 	a.cell(unit).guard.open(n)
 }
 
-// kick wakes whoever could go on in an object and may have missed it.
-func (a *arena) kick(unit uint32, k kind) {
+// kick wakes whoever can go on in an object since process n is dead, or may have missed
+// it.
+func (a *arena) kick(unit uint32, k kind, n uint32) {
 	switch k {
 	case kindSemaphore, kindBoundedSemaphore:
-		a.kickSemaphore(unit)
+		a.kickSemaphore(unit, n)
 	case kindEvent:
 		a.kickEvent(unit)
 	case kindCell:

@@ -92,11 +92,11 @@ func useOnce(ctx context.Context, in []byte) error {
 	if err := k.Event.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return errors.Join(k.A.Acquire(ctx), k.A.Release(ctx), k.Sem.Acquire(ctx), k.Cond.Locker().Recover(ctx))
+	return errors.Join(k.A.Acquire(ctx), k.A.Release(ctx), k.Sem.Acquire(ctx), k.Sem.Release(ctx, 1), k.Cond.Locker().Recover(ctx))
 }
 
 // A process that has let go of all objects of another has its memory no more, and
-// can get them again. What it held then is given back.
+// can get them again. A lock that it held then is left as by a dead one.
 func TestMemoryIsUnmappedWhenNothingRefersToIt(t *testing.T) {
 	ctx, k := adopt(t), newKit(t)
 	o := start(t, "let go", k)

@@ -157,6 +157,7 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 		return err
 	}
 	if err := c.take(a, m.unit); !errors.Is(err, tristrand.ErrBusy) {
+		a.pin()
 		return err
 	}
 	t, err := a.waiter(ctx, s, m.unit)
@@ -179,6 +180,7 @@ func (m *Semaphore) Acquire(ctx context.Context) error {
 	// in between sees one less than there is free, so somebody looks once more.
 	c.hold(a)
 	t.leave()
+	a.pin()
 	if c.recall.Store(1); c.guard.tryLock(a) {
 		c.unlock(a, m.unit)
 	}
@@ -196,11 +198,15 @@ func (c *semaphoreCell) pass(a *arena, unit uint32) {
 	}
 }
 
-// kickSemaphore lets those pass who can, after somebody has died.
-func (a *arena) kickSemaphore(unit uint32) {
+// kickSemaphore gives back what process n held, which is dead, and lets those pass who
+// can. It has the guard, so that nobody releases the same meanwhile.
+func (a *arena) kickSemaphore(unit, n uint32) {
 	c := semaphoreAt(a, unit)
 	c.guard.lock(a)
 	defer c.unlock(a, unit)
+	if held := &c.held[n]; held.Load() > 0 {
+		held.Store(0)
+	}
 	c.pass(a, unit)
 }
 
@@ -217,8 +223,10 @@ func (m *Semaphore) TryAcquire(ctx context.Context) error {
 	}
 	if err != nil {
 		m.a.watch() // one that a dead process holds is there for the next who tries
+		return err
 	}
-	return err
+	m.a.pin()
+	return nil
 }
 
 // Release adds n, at least 1, to the count. A bounded semaphore returns

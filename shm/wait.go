@@ -208,6 +208,10 @@ func (a *arena) block(i uint32) bool {
 	if phaseOf(v) != waiting {
 		return true
 	}
+	nap := time.Duration(0)
+	if !a.watch() { // who has joined since the wait began, too
+		nap = watchAgain
+	}
 	// Others that could run on this processor would be stuck behind the sleep.
 	runtime.Gosched()
 	v = sp.state.Load()
@@ -218,9 +222,13 @@ func (a *arena) block(i uint32) bool {
 		sp.state.And(^uint32(nudged))
 		return false
 	}
-	futex.Wait(word32(&sp.state), v, 0)
+	futex.Wait(word32(&sp.state), v, nap)
 	return phaseOf(sp.state.Load()) != waiting
 }
+
+// watchAgain is after how long who waits tries again to watch the other processes, if
+// that has failed.
+const watchAgain = 100 * time.Millisecond
 
 // nudge makes block return.
 func (a *arena) nudge(i uint32) {
@@ -256,10 +264,16 @@ func (a *arena) tell(i uint32) {
 		futex.Wake(word32(&sp.state), 1)
 		return
 	}
-	switch owner := sp.owner.Load(); {
-	case owner == a.self+1:
+	if owner := sp.owner.Load(); owner == a.self+1 {
 		a.grant(i)
-	case owner > 0 && owner <= maxProcs:
+	} else {
+		a.ring(owner)
+	}
+}
+
+// ring has the keeper of the process that is the owner of a spot look up.
+func (a *arena) ring(owner uint32) {
+	if owner > 0 && owner <= maxProcs {
 		p := &a.mem.procs[owner-1]
 		p.doorbell.Add(1)
 		futex.Wake(word32(&p.doorbell), 1)
