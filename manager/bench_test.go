@@ -1,6 +1,8 @@
 package manager_test
 
 import (
+	"context"
+	"strconv"
 	"testing"
 
 	"github.com/tristrand/tristrand/manager"
@@ -34,6 +36,36 @@ func BenchmarkCalls(b *testing.B) {
 			for b.Loop() {
 				if err := call(); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Many strands share one client's connection.
+func BenchmarkShared(b *testing.B) {
+	ctx, end := strand.Adopt(b.Context(), "main")
+	defer end()
+	c := dial(b, serve(b, &manager.Server{AuthKey: testKey}, b.TempDir()+"/s").String())
+	d, err := manager.NewDict[string, int](ctx, c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{1, 2, 8} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			done := make(chan error, n)
+			for range n {
+				strand.Go(ctx, strand.Options{Kind: strand.Thread}, func(ctx context.Context) {
+					var err error
+					for range b.N / n {
+						err = firstOf(err, d.Set(ctx, "key", 1))
+					}
+					done <- err
+				})
+			}
+			for range n {
+				if err := <-done; err != nil {
+					b.Error(err)
 				}
 			}
 		})

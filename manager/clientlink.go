@@ -26,18 +26,26 @@ func containsAny(s string, parts ...string) bool {
 // errNotSent says that a call was not sent: it may be tried again.
 var errNotSent = errors.New("the connection broke before the call was sent")
 
-// a clientLink is the client's side of a link, see linkName.
+// a clientLink is the client's side of a link, see linkName. Who reads it is told
+// in reader.go.
 type clientLink struct {
 	c    *Client
 	nc   net.Conn
 	r    *mpwire.Reader
 	out  linkWriter
-	over chan struct{} // closed when the reader has ended
+	lead chan struct{} // tells the reading goroutine that it reads
+	over chan struct{} // closed when it has ended
 
 	reading pickle.Options // of the reader, as is found
 	found   []*Proxy       // in the answer that is read
+	peek    *peeker        // of the reader; nil: the goroutine reads all the time
+	blocker strand.Blocker // of the call that reads
 
 	mu      sync.Mutex // guards the rest
+	read    bool       // somebody reads
+	mine    *linkCall  // the call that does
+	woken   bool       // its read has been ended by a deadline
+	alone   int        // how many of the last calls found no other waiting
 	next    int64
 	calls   map[int64]*linkCall
 	err     error // why it broke
@@ -57,13 +65,18 @@ type linkCall struct {
 }
 
 func newClientLink(c *Client, nc net.Conn, r *mpwire.Reader) *clientLink {
-	lk := &clientLink{c: c, nc: nc, r: r, over: make(chan struct{}), calls: map[int64]*linkCall{}, strands: map[strand.ID]bool{}, places: map[uintptr]any{}}
+	lk := &clientLink{c: c, nc: nc, r: r, alone: lonelyAfter, lead: make(chan struct{}, 1), over: make(chan struct{}), calls: map[int64]*linkCall{}, strands: map[strand.ID]bool{}, places: map[uintptr]any{}}
+	lk.blocker = strand.Blocker{Block: lk.block, Wake: lk.interrupt, Leave: lk.leave}
 	lk.reading = c.reading(&lk.found)
 	lk.out.write = func(b []byte) error {
 		_, err := nc.Write(b)
 		return err
 	}
-	go lk.read()
+	if lk.peek = newPeeker(nc); lk.peek == nil {
+		lk.read = true
+		signal(lk.lead)
+	}
+	go lk.reads()
 	return lk
 }
 
@@ -82,41 +95,32 @@ func (lk *clientLink) end(err error) {
 	lk.mu.Unlock()
 	lk.c.forget(lk)
 	_ = lk.nc.Close() // the reader sees it
+	signal(lk.lead)   // the last time
 	for _, p := range calls {
 		p.w.Grant()
 	}
 }
 
-// read hands answers to those who wait for them.
-func (lk *clientLink) read() {
-	defer close(lk.over)
-	for {
-		err := lk.one()
-		if err != nil {
-			lk.end(fmt.Errorf("%w: %w", ErrConnection, err))
-			return
-		}
-	}
-}
-
-func (lk *clientLink) one() error {
+// one reads an answer and gives it to who waits for it. It returns true when the
+// reader need not read on: a call has its answer, or the goroutine's time is over.
+func (lk *clientLink) one() (enough bool, err error) {
 	data, err := lk.r.Next()
 	if err != nil {
-		return err
+		return false, err
 	}
 	lk.found = nil
 	v, err := pickle.Unmarshal(data, lk.reading)
 	if err != nil {
-		return err
+		return false, err
 	}
 	t, ok := v.(pickle.Tuple)
 	if !ok || len(t) != 4 {
-		return errLink
+		return false, errLink
 	}
 	n, ok1 := t[0].(int64)
 	kind, ok2 := t[1].(string)
 	if !ok1 || !ok2 {
-		return errLink
+		return false, errLink
 	}
 	lk.mu.Lock()
 	p := lk.calls[n]
@@ -124,11 +128,17 @@ func (lk *clientLink) one() error {
 	if p != nil {
 		p.kind, p.v, p.is, p.proxies, p.done = kind, t[2], decode(t[3]), lk.found, true
 	}
+	if lk.mine != nil {
+		enough = p == lk.mine
+	} else if enough = len(lk.calls) == 0 && lk.alone == lonelyAfter && lk.peek != nil; enough {
+		lk.read = false
+	}
+	mine := p == lk.mine
 	lk.mu.Unlock()
-	if p != nil {
+	if p != nil && !mine { // block says so
 		p.w.Grant()
 	}
-	return nil
+	return enough, nil
 }
 
 // decode reads a code, see there.
@@ -215,17 +225,12 @@ func (lk *clientLink) remember(s *strand.Strand) {
 func (lk *clientLink) do(ctx context.Context, cl call) (any, error) {
 	s := strand.Enter(ctx, strand.Op{Verb: cl.method, On: cl.on, Write: true})
 	p := &linkCall{w: s.NewWait()}
-	lk.mu.Lock()
-	if lk.err != nil {
-		lk.mu.Unlock()
+	n, mine, err := lk.begin(p, s.Scheduler() == nil)
+	if err != nil {
 		p.w.Cancel()
-		return nil, fmt.Errorf("%w: %w", errNotSent, lk.err)
+		return nil, err
 	}
-	lk.next++
-	n := lk.next
-	lk.calls[n] = p
-	lk.mu.Unlock()
-	err := lk.out.add(pickle.Tuple{n, cl.ident, cl.method, cl.args, cl.kwds, lk.who(ctx, s, cl)})
+	err = lk.out.add(pickle.Tuple{n, cl.ident, cl.method, cl.args, cl.kwds, lk.who(ctx, s, cl)})
 	if err == nil {
 		err = lk.out.flush()
 	}
@@ -233,6 +238,9 @@ func (lk *clientLink) do(ctx context.Context, cl call) (any, error) {
 		lk.mu.Lock()
 		delete(lk.calls, n)
 		lk.mu.Unlock()
+		if mine {
+			lk.leave()
+		}
 		p.w.Cancel()
 		if _, ok := errors.AsType[*pickle.WriteError](err); !ok {
 			err = fmt.Errorf("%w: %w", ErrConnection, err)
@@ -240,7 +248,12 @@ func (lk *clientLink) do(ctx context.Context, cl call) (any, error) {
 		}
 		return nil, err
 	}
-	if err = p.w.Park(ctx, lk.on(cl)); err != nil {
+	if mine {
+		err = p.w.ParkIn(ctx, lk.on(cl), &lk.blocker)
+	} else {
+		err = p.w.Park(ctx, lk.on(cl))
+	}
+	if err != nil {
 		if dead, ok := errors.AsType[*strand.DeadlockError](err); ok && ctx.Err() == nil {
 			err = dead
 		}

@@ -349,7 +349,7 @@ func (c *Conn) next(ctx context.Context, use func([]byte) error) error {
 	return c.during(ctx, c.receiving, c.nc.SetReadDeadline, func() error {
 		data, err := c.r.Next()
 		if err != nil {
-			if !errors.Is(err, io.EOF) && (!isTimeout(err) || c.r.Torn()) {
+			if !errors.Is(err, io.EOF) && !isTimeout(err) {
 				_ = c.nc.Close() // the rest of a message would be taken for one
 			}
 			return err

@@ -45,7 +45,9 @@ type Reader struct {
 	r      io.Reader
 	buf    []byte // small, kept
 	lo, hi int    // what of buf has been read and not been taken
-	torn   bool   // a large frame was not read to its end
+	part   []byte // of a large frame that was not read to its end; nil: none
+	have   int    // bytes of part that have been read
+	want   int    // bytes of that frame
 }
 
 // NewReader returns a reader that keeps a buffer of size bytes, at least 16.
@@ -56,10 +58,6 @@ func NewReader(r io.Reader, size int) *Reader {
 
 // Buffered returns how many bytes have been read and not been taken.
 func (r *Reader) Buffered() int { return r.hi - r.lo }
-
-// Torn reports whether Next has failed in the middle of a frame, so that it
-// cannot go on after it; a time-out elsewhere can be followed by another Next.
-func (r *Reader) Torn() bool { return r.torn }
 
 // HasFrame reports whether Next would return without reading.
 func (r *Reader) HasFrame() bool {
@@ -88,8 +86,12 @@ func (r *Reader) From(c io.Reader) { r.r = c }
 
 // Next returns the next frame. It is good until the next call. The error is
 // io.EOF at a clean end, io.ErrUnexpectedEOF within a frame, a *LengthError
-// for a length that is refused.
+// for a length that is refused. After a time-out the next Next goes on where that
+// one was, within a frame, too.
 func (r *Reader) Next() ([]byte, error) {
+	if r.part != nil {
+		return r.large()
+	}
 	if err := r.need(shortHead, true); err != nil {
 		return nil, err
 	}
@@ -121,7 +123,11 @@ func (r *Reader) Next() ([]byte, error) {
 		return b, nil
 	}
 	r.lo += head
-	return r.large(int(n))
+	r.want = int(n)
+	r.part = make([]byte, min(r.want, max(firstRead, r.hi-r.lo)))
+	r.have = copy(r.part, r.buf[r.lo:r.hi])
+	r.lo, r.hi = 0, 0
+	return r.large()
 }
 
 // need makes sure that buf has n bytes that were not taken; atStart says that
@@ -164,30 +170,28 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// large reads a frame of n bytes into memory of its own.
-func (r *Reader) large(n int) ([]byte, error) {
-	b := make([]byte, min(n, max(firstRead, r.hi-r.lo)))
-	have := copy(b, r.buf[r.lo:r.hi])
-	r.lo, r.hi = 0, 0
-	for have < n {
-		if have == len(b) {
-			grown := make([]byte, min(n, 2*len(b)))
-			copy(grown, b)
-			b = grown
+// large reads the rest of a frame into memory of its own.
+func (r *Reader) large() ([]byte, error) {
+	for r.have < r.want {
+		if r.have == len(r.part) {
+			grown := make([]byte, min(r.want, 2*len(r.part)))
+			copy(grown, r.part)
+			r.part = grown
 		}
 		if r.Before != nil {
 			r.Before()
 		}
-		m, err := r.r.Read(b[have:])
-		have += m
-		if err != nil && have < n {
-			r.torn = true
+		m, err := r.r.Read(r.part[r.have:])
+		r.have += m
+		if err != nil && r.have < r.want {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err
 		}
 	}
+	b := r.part
+	r.part = nil
 	return b, nil
 }
 

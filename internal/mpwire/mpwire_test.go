@@ -264,6 +264,43 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
+// halting is a connection with a deadline that has passed after each few bytes.
+type halting struct {
+	r    io.Reader
+	turn int
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	if h.turn++; h.turn%2 == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return h.r.Read(p[:min(len(p), 1000)])
+}
+
+// A time-out anywhere in a frame loses nothing.
+func TestTimeoutsWithinFrames(t *testing.T) {
+	var sent bytes.Buffer
+	sizes := []int{3, 0, 200_000, 10, 5000, 1}
+	for i, n := range sizes {
+		if err := WriteFrame(&sent, bytes.Repeat([]byte{byte(i)}, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := NewReader(&halting{r: &sent}, 1<<10)
+	for i, n := range sizes {
+		b, err := r.Next()
+		for errors.Is(err, os.ErrDeadlineExceeded) {
+			b, err = r.Next()
+		}
+		if err != nil || !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, n)) {
+			t.Fatalf("frame %d: %d bytes, %v", i, len(b), err)
+		}
+	}
+	if _, err := r.Next(); !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
 // TestClaimedLength: who claims 256 MiB and sends little costs little.
 func TestClaimedLength(t *testing.T) {
 	data := append(binary.BigEndian.AppendUint32(nil, 256<<20), make([]byte, 1000)...)
