@@ -16,3 +16,27 @@ func Hold(p *Pool) (release func()) {
 
 // Kill ends a cluster's connection as the end of its process would.
 func Kill(c *Cluster) { c.link.nc.Close() }
+
+// What a pool says of a job.
+const (
+	SaysRun   = doRun
+	SaysLeave = doLeave
+)
+
+// Tell has a pool hear something of its only job from a worker, and returns what it says.
+func Tell(p *Pool, what, worker string) int {
+	p.mu.Lock()
+	var it *item
+	for _, it = range p.items {
+	}
+	p.mu.Unlock()
+	n := &note{Worker: worker, Fault: faults.Of(ErrUnfit)}
+	switch what {
+	case "back":
+		return p.takeBack(it, n).Do
+	case "failed":
+		return p.failed(it, n).Do
+	default:
+		return p.mayBegin(it, n, "T/1").Do
+	}
+}

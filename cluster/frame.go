@@ -108,6 +108,7 @@ const (
 	doDrop  // nobody wants it
 	doAgain // try it again, after a pause
 	doEnd   // it has failed for good
+	doLeave // another has it: not a word about it to the store
 )
 
 // typicalBytes is the size of a small job.

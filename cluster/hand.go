@@ -227,6 +227,11 @@ func (v *service) uncount(t *task, then func()) {
 func (v *service) makeReady(t *task) {
 	v.mu.Lock()
 	v.asking--
+	if v.stopping {
+		v.mu.Unlock()
+		v.sendBack(t, 0)
+		return
+	}
 	t.ready = time.Now()
 	level := min(max(t.src.level, lowest), highest) - lowest
 	v.ready[level] = append(v.ready[level], t)
@@ -386,7 +391,7 @@ func (v *service) sendBack(t *task, after time.Duration) {
 		v.drop(t)
 		v.mu.Unlock()
 		switch {
-		case !fresh: // it may be another's already, who would lose it
+		case !fresh, do == doLeave: // it may be another's already, who would lose it
 		case do == doDrop || do == doEnd:
 			t.say("+ACK")
 		default:

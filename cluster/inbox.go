@@ -326,7 +326,11 @@ func (p *Pool) forget(it *item) {
 // takeBack makes a job wait again whose worker has not come to it.
 func (p *Pool) takeBack(it *item, n *note) verdict {
 	p.mu.Lock()
-	if it.state != begun || it.by != n.Worker || it.cause != nil {
+	if it.state == queued || it.state == resting || it.state == begun && it.by != n.Worker {
+		p.mu.Unlock()
+		return verdict{Do: doLeave} // it was taken for dead, and the job is another's, or waits
+	}
+	if it.state != begun || it.cause != nil {
 		cause := it.cause
 		p.mu.Unlock()
 		if cause != nil {
@@ -352,9 +356,13 @@ func (p *Pool) takeBack(it *item, n *note) verdict {
 // failed settles a try that has failed, and says whether there shall be another.
 func (p *Pool) failed(it *item, n *note) verdict {
 	p.mu.Lock()
-	if it.state != begun {
+	if it.state != begun || it.by != n.Worker {
+		over := it.state == over
 		p.mu.Unlock()
-		return verdict{Do: doEnd}
+		if over {
+			return verdict{Do: doEnd}
+		}
+		return verdict{Do: doLeave} // another has it, or will have: that one's outcome counts
 	}
 	p.settling++
 	p.remove(it)

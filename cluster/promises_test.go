@@ -161,3 +161,27 @@ func TestSubmitWhileClosing(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// A worker that was taken for dead has no say about a job that another has.
+func TestWhatTheDeadSayOfAJob(t *testing.T) {
+	t.Parallel()
+	ctx := adopt(t)
+	c := open(t, cluster.Options{Durability: cluster.Memory})
+	p := c.Pool()
+	f := taskSteps.Submit(ctx, p, 0, tristrand.Retries(1))
+	until(t, "the job", func() bool { return p.Stats().Submitted == 1 })
+	for _, worker := range []string{"one", "two"} {
+		if said := cluster.Tell(p, "begin", worker); said != cluster.SaysRun {
+			t.Fatalf("worker %s is told %d", worker, said)
+		}
+	}
+	for _, what := range []string{"back", "failed"} {
+		if said := cluster.Tell(p, what, "one"); said != cluster.SaysLeave {
+			t.Errorf("who says %q of another's job is told %d", what, said)
+		}
+	}
+	if st := f.State(); st != tristrand.Running {
+		t.Errorf("the job is %v", st)
+	}
+	_ = p.Terminate()
+}

@@ -229,6 +229,9 @@ func (v *service) done(t *task, r *result) {
 			v.pause(t, verdicts[0].After)
 		case verdicts[0].Do == doDrop:
 			v.pause(t, -1)
+		case verdicts[0].Do == doLeave:
+			v.lose(t)
+			v.fill()
 		default:
 			v.conclude(t, r)
 		}

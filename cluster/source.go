@@ -224,7 +224,7 @@ func (s *source) pull(n int, wait bool) {
 // recall takes back what was asked for and has not come, which would come to a worker that
 // has no slot. The caller holds the service's mu.
 func (s *source) recall() {
-	if s.out == 0 {
+	if s.out == 0 || s.v.stopping {
 		return
 	}
 	sub, err := s.listen(false)
@@ -238,10 +238,12 @@ func (s *source) recall() {
 // listen subscribes to what pulls bring.
 func (s *source) listen(quick bool) (*nats.Subscription, error) {
 	sub, err := s.v.c.link.nc.Subscribe(nats.NewInbox(), func(m *nats.Msg) { s.receive(m, quick) })
-	if err == nil {
-		err = sub.SetPendingLimits(-1, -1)
-	}
 	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	s.v.listening.Add(1)
+	sub.SetClosedHandler(func(string) { s.v.listening.Done() })
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	return sub, nil

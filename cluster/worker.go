@@ -139,6 +139,8 @@ type service struct {
 	ended  chan struct{}
 	loop   sync.WaitGroup
 
+	listening sync.WaitGroup // what brings jobs
+
 	mu        sync.Mutex // guards the rest
 	sources   []*source
 	hand      map[*task]struct{}
@@ -390,6 +392,7 @@ func (v *service) drain(ctx context.Context, grace time.Duration) error {
 	v.mu.Lock()
 	v.stopping = true
 	v.mu.Unlock()
+	v.stopListening(ctx)
 	v.giveBack(0)
 	err := v.awaitEmpty(ctx, grace)
 	if err != nil {
@@ -416,6 +419,26 @@ func (v *service) drain(ctx context.Context, grace time.Duration) error {
 	default:
 		return nil
 	}
+}
+
+// pullsEnd is how long the server has to forget what was asked for.
+const pullsEnd = 2 * time.Second
+
+// stopListening takes back what was asked for, and waits for the jobs that are on their way:
+// they would be nobody's until their lease is over.
+func (v *service) stopListening(ctx context.Context) {
+	v.mu.Lock()
+	sources := v.sources
+	v.mu.Unlock()
+	for _, s := range sources {
+		_ = s.sub.Drain()
+		_ = s.quick.Drain()
+	}
+	ctx, cancel := strand.WithTimeout(ctx, pullsEnd)
+	defer cancel()
+	_ = await(ctx, "the end of what brings jobs", func(done func()) {
+		go func() { v.listening.Wait(); done() }()
+	})
 }
 
 // awaitEmpty waits until nothing is in hand.
