@@ -40,3 +40,14 @@ func Tell(p *Pool, what, worker string) int {
 		return p.mayBegin(it, n, "T/1").Do
 	}
 }
+
+// Deafen lets no answer come to a cluster's connection until hear is called.
+func Deafen(c *Cluster) (hear func() error, err error) {
+	if err := c.link.sub.Unsubscribe(); err != nil {
+		return nil, err
+	}
+	return func() (err error) {
+		c.link.sub, err = c.link.nc.Subscribe(c.link.inbox+"*", c.link.answered)
+		return err
+	}, c.link.nc.Flush()
+}

@@ -229,7 +229,7 @@ func (l *locker) acquire(ctx context.Context, place uintptr, recovers, wait bool
 
 // take takes the lock for me, or waits for it.
 func (l *locker) take(ctx context.Context, s *strand.Strand, sess *session, me claimant, wait bool) error {
-	deeper := false
+	deeper, had := false, 0
 	_, err := l.o.update(bounded(ctx), func(st *lockState) error {
 		deeper = false
 		switch {
@@ -239,8 +239,12 @@ func (l *locker) take(ctx context.Context, s *strand.Strand, sess *session, me c
 			if !l.again {
 				return unchanged(l.twice(s, st))
 			}
-			st.Depth += max(me.Levels, 1)
 			deeper = true
+			if had != 0 && st.Depth != had { // it was stored: nobody but this strand changes it
+				return unchanged(nil)
+			}
+			had = st.Depth
+			st.Depth += max(me.Levels, 1)
 			return nil
 		case st.Holder == nil, st.Died && me.Recover:
 			st.grant(me)
@@ -357,6 +361,8 @@ func (l *locker) free(ctx context.Context, all bool) (levels int, err error) {
 	_, err = l.o.update(ctx, func(st *lockState) error {
 		mine := st.Holder != nil && !st.Died && st.Holder.same(&me)
 		switch {
+		case depth > 0 && (!mine || st.Depth != depth) && !sess.isLost():
+			return unchanged(nil) // it was stored before: nobody but this strand changes it
 		case !mine:
 			if st.Holder != nil && st.Holder.Host == me.Host && st.Holder.PID == me.PID && st.Holder.Strand == me.Strand && st.Holder.Session != sess.id {
 				return unchanged(errLease(l.String()))
