@@ -214,6 +214,11 @@ func (p *Pool) breakDown(err error) {
 	tristrand.Report(context.Background(), err)
 	crew.Grant(putters)
 	crew.Grant(waits)
+	failAll(items, err)
+}
+
+// failAll gives jobs that wait their outcome, as no worker will come for them.
+func failAll(items []*item, err error) {
 	each(items, func(it *item) {
 		it.job.Finish(nil, err)
 		it.drop()

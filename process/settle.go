@@ -172,6 +172,12 @@ func (p *Pool) again(it *item, after time.Duration) {
 	it.cause, it.lost, it.ended = nil, false, false
 	it.parts, it.inputs = isChunk(it.job)
 	p.mu.Lock()
+	if err := p.broken; err != nil {
+		p.stats.Failed++
+		p.unlock()
+		failAll([]*item{it}, err)
+		return
+	}
 	defer p.mu.Unlock()
 	if isOver(it.job) { // cancelled already
 		it.drop()

@@ -473,11 +473,18 @@ func (p *Pool) failed(startErr, exit error) {
 }
 
 // replace starts workers in place of those that are gone, if there is something for
-// them to do, and tells those who wait for the last one. It is called with mu held and
+// them to do and the pool is not broken, and tells those who wait for the last one. It is called with mu held and
 // unlocks it.
 func (p *Pool) replace() {
 	if !p.closing || p.queue.Len() > 0 || len(p.delayed) > 0 {
 		p.staff()
 	}
+	var left []*item
+	err := p.broken
+	if err != nil { // what the worker has left waits in vain
+		left = p.drop()
+		p.stats.Failed += uint64(len(left))
+	}
 	p.unlock()
+	failAll(left, err)
 }
