@@ -75,7 +75,7 @@ func (k *kit) do(ctx context.Context, line string) error {
 	verb, object, _ := strings.Cut(line, " ")
 	if verb == "die" { // in the middle of something
 		die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
-		map[string]func(func()){"a": k.A.Die, "r": k.R.Die, "making": k.A.DieMaking, "sem": k.Sem.Die, "event": k.Event.Die, "barrier": k.Barrier.Die, "first": k.Barrier.DieFirst}[object](die)
+		map[string]func(func()){"a": k.A.Die, "r": k.R.Die, "making": k.A.DieMaking, "sem": k.Sem.Die, "event": k.Event.Die, "barrier": k.Barrier.Die, "first": k.Barrier.DieFirst, "breaking": k.Barrier.DieBreaking}[object](die)
 	}
 	if verb == "stop" { // in the middle of something, until it is told to go on
 		k.stop(map[string]func(func()){"sem": k.Sem.Hold, "barrier": k.Barrier.Hold}[object])

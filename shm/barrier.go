@@ -212,9 +212,13 @@ func (c *barrierCell) endRound(a *arena, unit uint32, round uint64) {
 }
 
 func (c *barrierCell) settleRound(a *arena, unit uint32, round uint64, as phase) {
+	c.settleRounds(a, unit, as, func(of uint64) bool { return of == round })
+}
+
+func (c *barrierCell) settleRounds(a *arena, unit uint32, as phase, which func(round uint64) bool) {
 	a.shadow.release(unit)
 	for i, v := range a.waiting(unit, 0) {
-		if a.mem.faces[i].mark.Load() == round {
+		if which(a.mem.faces[i].mark.Load()) {
 			a.settle(i, numberOf(v), as)
 		}
 	}
@@ -229,9 +233,11 @@ func (c *barrierCell) breakAll(a *arena, unit uint32) {
 
 func (c *barrierCell) empty(a *arena, unit uint32) {
 	c.spoilt.Store(true)
-	round := c.round.Add(1) - 1
+	c.round.Add(1)
 	c.arrived.Store(0)
-	c.settleRound(a, unit, round, broken)
+	// Of earlier rounds, too: a process may have died as it sent them away.
+	acting := c.acting.Load()
+	c.settleRounds(a, unit, broken, func(round uint64) bool { return round != acting })
 }
 
 // breakRound breaks the barrier if a round, of which a party has left, has not

@@ -84,6 +84,17 @@ func (b *Barrier) DieFirst(die func()) {
 	die()
 }
 
+// DieBreaking calls die when the barrier has been broken and nobody was told.
+func (b *Barrier) DieBreaking(die func()) {
+	c := barrierAt(b.a, b.unit)
+	c.guard.lock(b.a)
+	c.broken.Store(true)
+	c.spoilt.Store(true)
+	c.round.Add(1)
+	c.arrived.Store(0)
+	die()
+}
+
 // Objects returns how many objects are in the arena of l.
 func (l *Lock) Objects() (n int) {
 	for range l.a.objects() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestTheDeathOfALatecomer(t *testing.T) {
 			b.say("bob wait barrier")
 			until(t, "two wait", func() bool { return must(k.Barrier.State(ctx)).Waiting == 2 })
 			b.murder()
-			if got, want := a.answer(), "ann wait barrier: "+tristrand.ErrBroken.Error(); len(got) < len(want) || got[:len(want)] != want {
+			if got, want := a.answer(), "ann wait barrier: "+tristrand.ErrBroken.Error(); !strings.HasPrefix(got, want) {
 				t.Errorf("the actor said %q, want %q", got, want)
 			}
 		})
@@ -121,6 +122,18 @@ func TestTheLastPartyDiesAsItArrives(t *testing.T) {
 	b.expect("bob wait barrier: <nil>")
 	if st := must(k.Barrier.State(ctx)); st.Waiting != 0 || st.Broken {
 		t.Errorf("the barrier is %+v, want it whole and empty", st)
+	}
+}
+
+// Who breaks a barrier dies before the parties have been told.
+func TestABarrierIsBrokenByTheDying(t *testing.T) {
+	ctx, k := adopt(t), newKit(t)
+	a, b := newActor(t, k), newActor(t, k)
+	a.say("ann wait barrier")
+	until(t, "one waits", func() bool { return must(k.Barrier.State(ctx)).Waiting == 1 })
+	b.say("bob die breaking")
+	if got, want := a.answer(), "ann wait barrier: "+tristrand.ErrBroken.Error(); !strings.HasPrefix(got, want) {
+		t.Errorf("the actor said %q, want %q", got, want)
 	}
 }
 
