@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/tristrand/tristrand/strand"
 )
@@ -59,6 +60,7 @@ func (f *Future[T]) Done() <-chan struct{} {
 		x.done = make(chan struct{})
 		if f.beWatched(context.Background()) {
 			close(x.done)
+			x.told = true
 		}
 	}
 	return x.done
@@ -93,7 +95,12 @@ func (o *outcome) onDone(under context.Context, fn func()) {
 // Watch grants w when the job is done, at once if it is. stop ends the watch.
 func (f *Future[T]) Watch(w strand.Wait) (stop func()) {
 	first := f.watch(context.Background(), w)
-	return func() { f.forget(w, first) }
+	var stopped atomic.Bool
+	return func() {
+		if !stopped.Swap(true) { // another may be the first who waits by then
+			f.forget(w, first)
+		}
+	}
 }
 
 // publish makes the outcome of a claimed job known.
@@ -257,8 +264,9 @@ func (o *outcome) tell() {
 	if x != nil {
 		waits, calls, unwatch = x.waits, x.calls, x.unwatch
 		x.waits, x.calls, x.unwatch, x.interrupt, x.withdraw = nil, nil, nil, nil, nil
-		if x.done != nil {
+		if x.done != nil && !x.told { // Done may have come since the outcome was published
 			close(x.done)
+			x.told = true
 		}
 	}
 	o.mu.Unlock()

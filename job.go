@@ -291,13 +291,11 @@ func (c *call[In, Out]) Start(interrupt func(cause error)) bool {
 	x := c.rest()
 	offered := x.withdraw != nil // then it runs already
 	x.withdraw = nil
+	x.interrupt = interrupt // before wanted: who tells it to stop sees this, or is seen there
 	c.mu.Unlock()
 	if !offered && !c.wanted() {
 		return false
 	}
-	c.mu.Lock()
-	x.interrupt = interrupt
-	c.mu.Unlock()
 	c.marks.Or(elsewhere)
 	if c.marks.Load()&gauged != 0 {
 		c.measure()
@@ -343,24 +341,27 @@ func (c *call[In, Out]) Offer(withdraw func() bool) bool {
 }
 
 // claimPending claims a job that is pending, after taking it back from an engine that
-// has sent it ahead.
-func (c *call[In, Out]) claimPending() bool {
+// has sent it ahead. It returns which try it waits for, 0 if it was not pending.
+func (c *call[In, Out]) claimPending() (try uint32) {
 	for {
 		c.mu.Lock()
 		w := c.state.Load()
 		if phaseOf(w) != Pending {
 			c.mu.Unlock()
-			return false
+			return 0
 		}
 		if c.more == nil || c.more.withdraw == nil {
 			claimed := c.claim(tryOf(w), Pending)
 			c.mu.Unlock()
-			return claimed
+			if !claimed {
+				return 0
+			}
+			return tryOf(w)
 		}
 		withdraw, offer := c.more.withdraw, c.more.offers
 		c.mu.Unlock()
 		if !withdraw() {
-			return false
+			return 0
 		}
 		c.mu.Lock()
 		if c.more.offers == offer {
@@ -427,12 +428,14 @@ func (c *call[In, Out]) Cancel(cause error) bool {
 	for {
 		switch w := c.state.Load(); phaseOf(w) {
 		case Pending:
-			if c.cancelPending(cause) {
-				return tryOf(w) == 1
+			if n := c.cancelBefore(cause); n > 0 {
+				return n == 1
 			}
 		case Running:
 			c.stop(tryOf(w), cause)
-			return false
+			if now := c.state.Load(); tryOf(now) == tryOf(w) && phaseOf(now) != Pending {
+				return false
+			} // that try was over, and the next one may not have seen the mark
 		case settling: // it may be about to be tried again
 			if marked {
 				return false // whoever settles it sees the mark
@@ -449,21 +452,25 @@ func (c *call[In, Out]) Cancel(cause error) bool {
 
 // cancelPending settles a job that has not started, with an error that is
 // ErrCancelled and the cause, after those of the tries that it has behind it.
-func (c *call[In, Out]) cancelPending(cause error) bool {
-	w := c.state.Load()
-	if !c.claimPending() {
-		return false
+func (c *call[In, Out]) cancelPending(cause error) bool { return c.cancelBefore(cause) > 0 }
+
+// cancelBefore is cancelPending that returns which try will not be, 0 if there was
+// none to be cancelled.
+func (c *call[In, Out]) cancelBefore(cause error) uint32 {
+	n := c.claimPending()
+	if n == 0 {
+		return 0
 	}
 	err := cause
 	if !errors.Is(cause, ErrCancelled) {
 		err = &cancelledError{cause}
 	}
-	if tryOf(w) > 1 {
+	if n > 1 {
 		err = errors.Join(c.keep(err)...)
 	}
 	var none Out
 	c.publish(none, err, Cancelled)
-	return true
+	return n
 }
 
 // stop asks a try that runs to stop.

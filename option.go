@@ -97,6 +97,9 @@ func (s *settings) pause(n int) time.Duration {
 			d = s.max
 			break
 		}
+		if d <= 0 {
+			break
+		}
 		d *= 2
 	}
 	if d = min(d, s.max); d <= 1 {

@@ -77,6 +77,7 @@ type rest struct {
 	waits     []strand.Wait
 	calls     []func() // by OnDone
 	done      chan struct{}
+	told      bool        // done is closed
 	unwatch   func() bool // of the watch on the job's ctx
 	interrupt func(cause error)
 	withdraw  func() bool     // of a pending job that has been sent ahead
