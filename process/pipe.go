@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tristrand/tristrand/internal/parcel"
@@ -173,7 +174,10 @@ func (c *Conn[T]) fill(conn net.Conn) error {
 		c.in = append(c.in, make([]byte, step)...)
 		n, err := conn.Read(c.in[at:])
 		c.in = c.in[:at+n]
-		if err != nil {
+		switch {
+		case errors.Is(err, syscall.ECONNRESET): // the other end was closed with something unread
+			return io.EOF
+		case err != nil:
 			return err
 		}
 	}

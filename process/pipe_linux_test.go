@@ -285,3 +285,24 @@ func TestManyUseAPipe(t *testing.T) {
 		t.Errorf("%d values have come, of %d", len(seen), senders*each)
 	}
 }
+
+// An end that is closed with something unread is closed all the same.
+func TestAnEndThatLeavesSomethingUnread(t *testing.T) {
+	ctx := adopt(t)
+	a, b, err := process.Pipe[int]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := errors.Join(a.Send(ctx, 1), b.Send(ctx, 2), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := a.Recv(ctx); n != 2 || err != nil {
+		t.Errorf("Recv: %d, %v", n, err)
+	}
+	for range 2 {
+		if _, err := a.Recv(ctx); !errors.Is(err, io.EOF) {
+			t.Errorf("Recv: %v, want io.EOF", err)
+		}
+	}
+}
