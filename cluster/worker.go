@@ -422,7 +422,7 @@ func (v *service) drain(ctx context.Context, grace time.Duration) error {
 }
 
 // pullsEnd is how long the server has to forget what was asked for.
-const pullsEnd = 2 * time.Second
+const pullsEnd = 5 * time.Second
 
 // stopListening takes back what was asked for, and waits for the jobs that are on their way:
 // they would be nobody's until their lease is over.
