@@ -95,7 +95,7 @@ func (r *room) acceptRest(base context.Context, l *listener) {
 	if l.ours && closeQueue(l.control()) {
 		most, open = math.MaxInt, false
 	}
-	for range most {
+	for taken := 0; taken < most; taken++ {
 		if !r.slot(base, r.hurry) {
 			return
 		}
@@ -110,25 +110,45 @@ func (r *room) acceptRest(base context.Context, l *listener) {
 		case errors.Is(err, os.ErrDeadlineExceeded) || fatal(err):
 			r.giveSlot()
 			return
-		default: // one that was gone already, or no descriptors are left
+		case passing(err):
 			r.giveSlot()
 			_ = strand.Yield(base)
+		default: // no descriptors are left, until somebody ends
+			r.giveSlot()
+			taken--
+			r.wait(base, "descriptors", func() { r.restful(minPause) })
 		}
 	}
 }
 
-// acceptNow takes one who is in the queue; os.ErrDeadlineExceeded says that nobody
-// is, or that there is no time.
-func (r *room) acceptNow(l *listener, deadline deadliner) (net.Conn, error) {
+// restful waits for d, or until nobody waits for the draining any more.
+func (r *room) restful(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
+	case <-t.C:
 	case <-r.hurry:
-		return nil, os.ErrDeadlineExceeded
-	default:
 	}
-	if err := deadline.SetDeadline(time.Now().Add(restTime)); err != nil {
-		return nil, net.ErrClosed
+}
+
+// acceptNow takes one who is in the queue; os.ErrDeadlineExceeded says that nobody
+// is, or that there is no time. The interrupt that the server's end has for an Accept may
+// come late, and ends then one of these, even if somebody is there: one says nothing.
+func (r *room) acceptNow(l *listener, deadline deadliner) (sock net.Conn, err error) {
+	for range 2 {
+		select {
+		case <-r.hurry:
+			return nil, os.ErrDeadlineExceeded
+		default:
+		}
+		if err := deadline.SetDeadline(time.Now().Add(restTime)); err != nil {
+			return nil, net.ErrClosed
+		}
+		if sock, err = l.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
 	}
-	return l.Accept()
+	return sock, err
 }
 
 const (

@@ -274,6 +274,10 @@ func (k *core) greet(c *Conn) error {
 			return fmt.Errorf("%w: %w", ErrHandshake, err)
 		}
 	}
+	// Whoever raised the level set a deadline, before that one or after it.
+	if c.level.Load() >= levelStop {
+		return ErrServerClosed
+	}
 	if proxied {
 		if err := k.readProxy(c); err != nil {
 			return fmt.Errorf("%w: PROXY header: %w", ErrHandshake, err)

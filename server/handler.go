@@ -47,7 +47,8 @@ type Setupper interface {
 }
 
 // A Finisher is told the outcome of every ServeConn that was begun, a
-// *tristrand.PanicError if it panicked. What it returns takes its place.
+// *tristrand.PanicError if it panicked, tristrand.ErrGoexit if it ended its goroutine.
+// What it returns takes its place, but for that last one.
 type Finisher interface {
 	Finish(ctx context.Context, c *Conn, err error) error
 }
@@ -112,7 +113,7 @@ func plain(h Handler) Handler {
 var errVerify = errors.New("server: refused by Verify")
 
 // handle takes a connection through all that a Handler does. It returns the
-// outcome: a panic or a Goexit as an error.
+// outcome, a panic as an error. A Goexit goes on through it.
 func handle(ctx context.Context, h Handler, c *Conn) (err error) {
 	h = plain(h)
 	if v, ok := h.(Verifier); ok {
@@ -129,8 +130,17 @@ func handle(ctx context.Context, h Handler, c *Conn) (err error) {
 	if !ok {
 		return guarded(ctx, c, h.ServeConn)
 	}
+	finish := func(ctx context.Context, c *Conn) error { return f.Finish(ctx, c, err) }
+	returned := false
+	defer func() {
+		if !returned { // its Goexit goes on after this
+			err = errGoexit(c)
+			_ = guarded(ctx, c, finish)
+		}
+	}()
 	err = guarded(ctx, c, h.ServeConn)
-	return guarded(ctx, c, func(ctx context.Context, c *Conn) error { return f.Finish(ctx, c, err) })
+	returned = true
+	return guarded(ctx, c, finish)
 }
 
 // guarded calls fn and makes an error of its panic. A Goexit goes on through it.

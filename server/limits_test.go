@@ -182,7 +182,7 @@ func TestHooksAndTrouble(t *testing.T) {
 		"!":      {log: []string{"verify"}, reported: true},
 		"error":  {log: []string{"verify", "setup", "serve error", "finish true"}, reported: true},
 		"panic":  {log: []string{"verify", "setup", "serve panic", "finish true"}, reported: true, panicked: true},
-		"goexit": {log: []string{"verify", "setup", "serve goexit"}, reported: true},
+		"goexit": {log: []string{"verify", "setup", "serve goexit", "finish true"}, reported: true},
 	} {
 		c := s.dial(t)
 		fmt.Fprintln(c, say)

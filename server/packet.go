@@ -43,21 +43,27 @@ const maxDatagramBytes = 64 << 10
 func (r *room) receive(base context.Context, p *packets) error {
 	buf := make([]byte, maxDatagramBytes+1)
 	var wait pause
-	stop := r.stop
-	for r.slot(base, stop) {
+	stop, rest := r.stop, false
+	for {
+		if !r.slot(base, stop) {
+			if stop == r.hurry {
+				return nil
+			}
+			stop = r.hurry // they wait for those before them
+			continue
+		}
 		n, from, err := p.conn.ReadFrom(buf)
 		switch {
 		case err == nil:
 			wait = 0
 			r.admitPacket(base, p, buf[:n], from)
 			continue
-		case stop == nil:
 		case r.stopping() && errors.Is(err, os.ErrDeadlineExceeded):
-			if stop == r.hurry {
+			if rest {
 				r.giveSlot()
 				return nil
 			}
-			stop = r.hurry
+			stop, rest = r.hurry, true // nobody sets another deadline from now on
 			_ = p.conn.SetReadDeadline(time.Now().Add(restTime))
 		case fatal(err):
 			r.giveSlot()
@@ -67,7 +73,6 @@ func (r *room) receive(base context.Context, p *packets) error {
 		}
 		r.giveSlot()
 	}
-	return nil
 }
 
 func (r *room) admitPacket(base context.Context, p *packets, data []byte, from net.Addr) {

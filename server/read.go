@@ -34,6 +34,7 @@ type reading struct {
 	n     int                   // its results
 	err   error
 	big   bool
+	begun bool // the time for the message that the next byte is of runs
 }
 
 // Read reads what has come, at least one byte. The wait for it is bounded by
@@ -43,6 +44,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if len(c.reading.buf) > 0 {
 			n := copy(p, c.reading.buf)
 			c.took(n)
+			c.reading.begun = false
 			return n, nil
 		}
 		if !c.core.quick || c.level.Load() != levelOpen {
@@ -215,9 +217,10 @@ func (c *Conn) Peek(n int) ([]byte, error) {
 			if err := c.fill(true, false); err != nil {
 				return nil, err
 			}
-			c.clock.begin(c)
+			c.begins()
 			continue
 		}
+		c.begins()
 		held := bytes.Clone(r.buf)
 		c.release()
 		err := c.fill(false, false)
@@ -230,6 +233,15 @@ func (c *Conn) Peek(n int) ([]byte, error) {
 		}
 	}
 	return r.buf[:n], nil
+}
+
+// begins starts the time for the rest of a message of which there is something, unless it
+// runs. What came with the message before counts from when somebody asks for it.
+func (c *Conn) begins() {
+	if !c.reading.begun {
+		c.reading.begun = true
+		c.clock.begin(c)
+	}
 }
 
 // ReadLine reads a line and returns it without its end, which is "\n" or "\r\n".
@@ -254,18 +266,22 @@ func (c *Conn) ReadLine() (string, error) {
 				line = string(bytes.TrimSuffix(held, carriageReturn))
 			}
 			c.took(i + 1)
+			r.begun = false
 			return line, nil
 		}
 		if len(held)+len(r.buf) > limit {
 			return "", ErrLineTooLong
 		}
 		first := len(held) == 0 && len(r.buf) == 0
+		if !first {
+			c.begins()
+		}
 		held = append(held, r.buf...)
 		c.release()
 		switch err := c.fill(first, false); {
 		case err == nil:
 			if first {
-				c.clock.begin(c)
+				c.begins()
 			}
 		case errors.Is(err, io.EOF) && len(held) > 0:
 			return string(held), nil
@@ -306,6 +322,7 @@ func (c *Conn) ReadRecord() ([]byte, error) {
 	if int64(size) > int64(c.core.conf.MaxRecordBytes) {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrRecordTooLong, size, c.core.conf.MaxRecordBytes)
 	}
+	defer func() { c.reading.begun = false }()
 	record := make([]byte, 0, min(int(size), 64<<10))
 	for len(record) < int(size) {
 		n := min(int(size)-len(record), max(len(record), 64<<10))
@@ -328,10 +345,8 @@ func (c *Conn) readFull(p []byte, first bool) error {
 			if err != nil {
 				return err
 			}
-			if first && n == 0 {
-				c.clock.begin(c)
-			}
 		}
+		c.begins()
 		m := copy(p[n:], c.reading.buf)
 		c.took(m)
 		n += m
@@ -351,6 +366,7 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 				return total, err
 			}
 		}
+		c.reading.begun = false
 		n, err := w.Write(c.reading.buf)
 		total += int64(n)
 		c.took(n)

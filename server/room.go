@@ -102,7 +102,18 @@ func (r *room) toTheEnd(ctx context.Context) error {
 	for _, src := range r.sources {
 		r.accepting.Go(func() { r.accept(base, src) })
 	}
-	unwatch := context.AfterFunc(ctx, r.wake)
+	over := make(chan struct{})
+	defer close(over)
+	unwatch := context.AfterFunc(ctx, func() { // it bounds a Shutdown that has begun before, too
+		r.wake()
+		t := time.NewTimer(r.s.DrainTimeout)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			r.hasten(strand.Err(ctx))
+		case <-over:
+		}
+	})
 	defer unwatch()
 	var broken error
 	select {
@@ -110,10 +121,6 @@ func (r *room) toTheEnd(ctx context.Context) error {
 	case broken = <-r.broken:
 		r.wake()
 		r.hasten(broken)
-	}
-	if ctx.Err() != nil {
-		timer := time.AfterFunc(r.s.DrainTimeout, func() { r.hasten(strand.Err(ctx)) })
-		defer timer.Stop()
 	}
 	return errors.Join(broken, r.finish(cancel))
 }
