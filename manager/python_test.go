@@ -126,10 +126,15 @@ func (c *checked) judge(t *testing.T) {
 }
 
 // TestPythonData: what is data in Python's library is kept as it is.
-func TestPythonData(t *testing.T) {
+func TestPythonData(t *testing.T) { checkWithPythons(t, "testdata/data_check.py") }
+
+// TestPythonShapes: shared containers take what plain ones do.
+func TestPythonShapes(t *testing.T) { checkWithPythons(t, "testdata/shapes_check.py") }
+
+func checkWithPythons(t *testing.T, script string) {
 	at := serve(t, &manager.Server{AuthKey: testKey}, "127.0.0.1:0")
 	for _, py := range pythons(t) {
-		out, err := exec.CommandContext(t.Context(), py, "testdata/data_check.py", at.String()).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), py, script, at.String()).CombinedOutput()
 		if err != nil || strings.TrimSpace(string(out)) != "ok" {
 			t.Errorf("%s: %v\n%s", py, err, out)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -194,13 +195,30 @@ func plain(v any, most int) (string, bool) {
 		}
 		return fmt.Sprintf("range(%d, %d, %d)", v.Start, v.Stop, v.Step), true
 	case Global:
-		return "<class '" + v.String() + "'>", true
+		return v.repr(), true
 	case interface{ Repr() string }:
 		return v.Repr(), true
 	default:
 		return "", false
 	}
 }
+
+// repr prints a name: a class has a capital, or is a built-in type.
+func (g Global) repr() string {
+	switch {
+	case g.Module != "builtins":
+		return "<class '" + g.String() + "'>"
+	case g.Name == "Ellipsis" || g.Name == "NotImplemented":
+		return g.Name
+	case g.Name[0] >= 'a' && !slices.Contains(builtinTypes, g.Name):
+		return "<built-in function " + g.Name + ">"
+	default:
+		return "<class '" + g.Name + "'>"
+	}
+}
+
+var builtinTypes = strings.Fields(`bool bytearray bytes complex dict enumerate filter float frozenset int list map
+	object range reversed set slice str tuple type zip`)
 
 // Float returns what Python prints for f.
 func Float(f float64) string {

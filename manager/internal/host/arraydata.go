@@ -230,6 +230,12 @@ func (a *ArrayData) Repr() string {
 	}
 	items, _ := a.Iterate() // it has no error
 	var b strings.Builder
+	if a.Code == "u" {
+		for _, x := range items {
+			b.WriteString(x.(string))
+		}
+		return fmt.Sprintf("array('u', %s)", pickle.Repr(b.String(), maxText))
+	}
 	for i, x := range items {
 		if i > 0 {
 			b.WriteString(", ")

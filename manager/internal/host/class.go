@@ -17,13 +17,23 @@ var exceptions = map[string][]string{
 		ImportError IndentationError IndexError InterruptedError IsADirectoryError KeyError KeyboardInterrupt
 		LookupError MemoryError ModuleNotFoundError NameError NotADirectoryError NotImplementedError OSError
 		OverflowError PermissionError ProcessLookupError RecursionError ReferenceError RuntimeError StopAsyncIteration
-		StopIteration SyntaxError SystemError SystemExit TimeoutError TypeError UnboundLocalError ValueError
-		ZeroDivisionError Warning UserWarning DeprecationWarning RuntimeWarning`),
-	"queue":                   {"Empty", "Full", "ShutDown"},
-	"_queue":                  {"Empty"},
-	"threading":               {"BrokenBarrierError"},
-	"multiprocessing.context": {"ProcessError", "BufferTooShort", "TimeoutError", "AuthenticationError"},
-	managers:                  {"RemoteError"},
+		StopIteration SyntaxError SystemError SystemExit TabError TimeoutError TypeError UnboundLocalError ValueError
+		UnicodeError UnicodeDecodeError UnicodeEncodeError UnicodeTranslateError ExceptionGroup BaseExceptionGroup
+		ZeroDivisionError Warning UserWarning DeprecationWarning RuntimeWarning BytesWarning EncodingWarning
+		FutureWarning ImportWarning PendingDeprecationWarning ResourceWarning SyntaxWarning UnicodeWarning`),
+	"asyncio.exceptions":       {"CancelledError", "InvalidStateError", "TimeoutError", "IncompleteReadError", "LimitOverrunError"},
+	"binascii":                 {"Error"},
+	"concurrent.futures._base": {"CancelledError", "InvalidStateError", "TimeoutError", "BrokenExecutor"},
+	"json.decoder":             {"JSONDecodeError"},
+	"socket":                   {"gaierror", "herror"},
+	"struct":                   {"error"},
+	"subprocess":               {"SubprocessError", "CalledProcessError", "TimeoutExpired"},
+	"zlib":                     {"error"},
+	"queue":                    {"Empty", "Full", "ShutDown"},
+	"_queue":                   {"Empty"},
+	"threading":                {"BrokenBarrierError"},
+	"multiprocessing.context":  {"ProcessError", "BufferTooShort", "TimeoutError", "AuthenticationError"},
+	managers:                   {"RemoteError"},
 }
 
 // proxies are the classes of Python's own proxies.
@@ -58,6 +68,12 @@ func (cs *Classes) Find(g pickle.Global) (*pickle.Class, error) {
 	case cs.Names[g.String()]:
 		c, _ := pickle.Builtin(g) // list, say, is both
 		return c, nil
+	case cs.Table != nil && g.Module == "builtins" && iterators[g.Name].most > 0:
+		return iteratorClass, nil
+	case cs.Table != nil && g == itemGetter:
+		return itemGetterClass, nil
+	case cs.Table != nil && g == getAttr:
+		return attrClass, nil
 	case g.Module == managers:
 		if c, ok := cs.ofManagers(g.Name); ok {
 			return c, nil

@@ -81,6 +81,9 @@ func merge(d *pickle.Dict, v any) error {
 
 // Call calls a method.
 func (o *Dict) Call(c *Call, method string) (any, error) {
+	if err := o.open(c, method); err != nil {
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch method {

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"math"
 	"math/big"
@@ -183,19 +182,4 @@ func toFloat(v any) (any, error) {
 	}
 	f, err := floatOf(v)
 	return f, err
-}
-
-// Key returns the function of a name as a key to sort by, nil if there is none.
-func Key(name pickle.Global) func(any) (any, error) {
-	f := functions[name.String()]
-	if f == nil || name.Module != "builtins" {
-		return nil
-	}
-	return func(v any) (any, error) {
-		k, err := f(context.Background(), pickle.Tuple{v}, nil)
-		if err != nil {
-			return nil, fmt.Errorf("the key of an item: %w", err)
-		}
-		return k, nil
-	}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"math/big"
 	"slices"
 	"sync"
 
@@ -21,30 +22,33 @@ const maxItems = 16 << 20
 type List struct {
 	mu    sync.Mutex
 	items []any
-	keys  func(name pickle.Global) func(any) (any, error) // for sort
 }
 
-// NewList makes one as list() does. Sort's keys are looked up with keys.
-func NewList(keys func(pickle.Global) func(any) (any, error)) func(c *Call) (Object, error) {
-	return func(c *Call) (Object, error) {
-		args, err := c.bind("list", 0, "iterable")
+// NewList makes one as list() does.
+func NewList(c *Call) (Object, error) {
+	args, err := c.bind("list", 0, "iterable")
+	if err != nil {
+		return nil, err
+	}
+	o := new(List)
+	if given(args[0]) {
+		items, err := pickle.Iterate(args[0])
 		if err != nil {
 			return nil, err
 		}
-		o := &List{keys: keys}
-		if given(args[0]) {
-			items, err := pickle.Iterate(args[0])
-			if err != nil {
-				return nil, err
-			}
-			o.items = slices.Clone(items)
-		}
-		return o, nil
+		o.items = slices.Clone(items)
 	}
+	return o, nil
 }
 
 // Call calls a method.
 func (o *List) Call(c *Call, method string) (any, error) {
+	if err := o.open(c, method); err != nil {
+		return nil, err
+	}
+	if method == "sort" {
+		return nil, o.sort(c)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch method {
@@ -56,8 +60,6 @@ func (o *List) Call(c *Call, method string) (any, error) {
 		return o.search(c, method)
 	case "__add__", "__mul__", "__rmul__", "__imul__":
 		return o.operator(c, method)
-	case "sort":
-		return nil, o.sort(c)
 	}
 	if !slices.Contains(ListMethods, method) {
 		return nil, ErrNoMethod
@@ -164,6 +166,9 @@ func (o *List) change(c *Call, method string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if _, long := args[0].(*big.Int); long {
+			return nil, exception("OverflowError", "Python int too large to convert to C ssize_t")
+		}
 		n := int64(len(o.items))
 		if i < 0 {
 			i += n
@@ -199,6 +204,9 @@ func (o *List) pop(c *Call) (any, error) {
 	}
 	if len(o.items) == 0 {
 		return nil, indexError("pop from empty list")
+	}
+	if _, err := integer(at); err != nil {
+		return nil, err
 	}
 	i, err := index(at, len(o.items), "pop", "")
 	if err != nil {
@@ -303,24 +311,38 @@ func (o *List) sort(c *Call) error {
 	if err != nil {
 		return err
 	}
-	var keys []any
-	if given(args[0]) && args[0] != nil {
-		name, ok := args[0].(pickle.Global)
-		var key func(any) (any, error)
-		if ok {
-			key = o.keys(name)
-		}
-		if key == nil {
-			return typeError("%s is not a function that this server sorts by", pickle.Repr(args[0], 100))
-		}
-		keys = make([]any, len(o.items))
-		for i, x := range o.items {
-			if keys[i], err = key(x); err != nil {
-				return err
+	by, down := args[0], given(args[1]) && truth(args[1])
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !given(by) || by == nil {
+		return pickle.Sort(o.items, nil, down)
+	}
+	open := map[any]any{}
+	for { // until all items are open
+		var closed []any
+		for _, x := range o.items {
+			if isClosed(x) { // and can be a key
+				if _, known := open[x]; !known {
+					closed = append(closed, x)
+				}
 			}
 		}
+		if len(closed) == 0 {
+			break
+		}
+		o.mu.Unlock()
+		for _, x := range closed {
+			if open[x], err = opened(x, false); err != nil {
+				open[x] = x // its key fails
+			}
+		}
+		o.mu.Lock()
 	}
-	return pickle.Sort(o.items, keys, given(args[1]) && truth(args[1]))
+	keys, err := sortKeys(o.items, by, open)
+	if err != nil {
+		return err
+	}
+	return pickle.Sort(o.items, keys, down)
 }
 
 // Repr prints it.

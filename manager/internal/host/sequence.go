@@ -107,7 +107,9 @@ func remove[T any](items []T, sp span) []T {
 // index returns the place that v means in a sequence of length n.
 func index(v any, n int, what, verb string) (int, error) {
 	switch v.(type) {
-	case int64, bool, *big.Int:
+	case int64, bool:
+	case *big.Int:
+		return 0, indexError("cannot fit 'int' into an index-sized integer")
 	default:
 		return 0, typeError("%s indices must be integers or slices, not %s", what, pickle.TypeName(v))
 	}

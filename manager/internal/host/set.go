@@ -47,6 +47,9 @@ func setOf(v any) (*pickle.Set, error) {
 
 // Call calls a method.
 func (o *Set) Call(c *Call, method string) (any, error) {
+	if err := o.open(c, method); err != nil {
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch method {

@@ -10,7 +10,7 @@ func Standard(l *Locks, g *Engine) []*Type {
 	joinable.ID = "JoinableQueue"
 	return []*Type{
 		{ID: "dict", Exposed: DictMethods, Proxy: "DictProxy", New: NewDict},
-		{ID: "list", Exposed: ListMethods, Proxy: "ListProxy", New: NewList(Key)},
+		{ID: "list", Exposed: ListMethods, Proxy: "ListProxy", New: NewList},
 		{ID: "set", Exposed: SetMethods, Proxy: "SetProxy", New: NewSet},
 		{ID: "Namespace", Exposed: NamespaceMethods, Proxy: "NamespaceProxy", New: NewNamespace},
 		{ID: "Value", Exposed: ValueMethods, Proxy: "ValueProxy", New: NewValue},

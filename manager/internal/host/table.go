@@ -227,7 +227,7 @@ func (p *Proxy) TypeName() string { return p.Class_.Name }
 
 // Repr prints it.
 func (p *Proxy) Repr() string {
-	return fmt.Sprintf("<%s object, typeid %s at %s>", p.Class_.Name, pickle.Repr(p.Token.Type, 100), p.Token.ID)
+	return fmt.Sprintf("<%s object, typeid %s at 0x%s>", p.Class_.Name, pickle.Repr(p.Token.Type, 100), p.Token.ID)
 }
 
 // Iterate returns what iterating over the object yields, if it is a container
