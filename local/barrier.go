@@ -113,14 +113,19 @@ func (b *Barrier) pass(ctx context.Context, r *round) (err error) {
 	acted := false
 	defer func() {
 		b.mu.Lock()
-		b.acting = nil
+		if b.acting == r { // else another round's runs, after a Reset
+			b.acting = nil
+		}
 		if r.broken || !acted || err != nil {
+			whole := !r.broken // otherwise the barrier may have been reset since
 			r.broken = true
 			all := r.queue.popAll()
-			if err != nil || !acted {
+			if whole {
 				b.breakAll() // unlocks
 			} else {
 				b.mu.Unlock()
+			}
+			if err == nil && acted {
 				err = b.errBroken()
 			}
 			grant(all, broken)

@@ -284,22 +284,40 @@ func (m *mutex) ownerEnded(s *strand.Strand) {
 		m.mu.Unlock()
 		return
 	}
-	for n := m.queue.first; n != nil; n = n.next {
-		if n.recover {
-			m.queue.remove(n)
-			m.queue.pushFront(n)
-			m.word.Store(uint64(strand.InTransit) | contended)
-			m.depth.Store(0)
+	for n := m.queue.first; n != nil; {
+		next := n.next
+		if n.recover && m.bequeath(n) {
 			m.mu.Unlock()
 			s.TakenOver()
-			m.pass(true)
+			n.w.Wake()
 			return
 		}
+		n = next
 	}
 	all := m.queue.popAll()
 	m.word.And(^uint64(contended))
 	m.mu.Unlock()
 	grant(all, died)
+}
+
+// bequeath hands the mutex, whose holder has ended, to n, who came to recover it, and
+// must be woken. It returns false if n has just given up: nobody but one who came to
+// recover it may have it. The caller holds mu.
+func (m *mutex) bequeath(n *waiter) bool {
+	m.queue.remove(n)
+	var keep uint64
+	if m.queue.n > 0 {
+		keep = contended
+	}
+	left, depth := m.word.Load(), m.depth.Swap(0)
+	n.got = passed
+	m.word.Store(uint64(strand.InTransit) | keep) // before it may go on
+	if n.w.Settle() {
+		return true
+	}
+	m.word.Store(left)
+	m.depth.Store(depth)
+	return false
 }
 
 // holder returns the strand that holds the mutex if it is the caller, and
