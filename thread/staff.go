@@ -60,7 +60,7 @@ func (p *Pool) changed() {
 		idle, p.idle = p.idle, nil
 		p.stopReaper()
 	}
-	if c.Closing || len(c.Workers) == 0 {
+	if c.Closing || len(c.Workers) == 0 && c.Idle() { // else there are tries to come
 		p.unlist()
 	}
 	over, left := c.Gone()
