@@ -51,6 +51,7 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	// Its look-up of names blocks. A conn that comes when nobody waits any more
 	// is closed.
 	var mu sync.Mutex
+	var made net.Conn
 	gaveUp := false
 	c, err := Await(ctx, func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
@@ -60,12 +61,15 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 		if err == nil && gaveUp {
 			return nil, errors.Join(context.Canceled, c.Close())
 		}
+		made = c
 		return c, err
 	})
 	if err != nil {
 		mu.Lock()
-		gaveUp = true
-		mu.Unlock()
+		defer mu.Unlock()
+		if gaveUp = true; made != nil { // it came as ctx ended
+			_ = made.Close()
+		}
 		return nil, err
 	}
 	return h.conn(c)

@@ -128,7 +128,8 @@ func (e *processes) startAll() error {
 	return all
 }
 
-// start starts one worker and waits until it is ready. booting counts it already.
+// start starts one worker and waits until it is ready. booting counts it already, and
+// still does after an error.
 func (e *processes) start() (err error) {
 	w := &procWorker{e: e, conns: make(map[uint64]*handing), begun: time.Now()}
 	e.mu.Lock()
@@ -137,8 +138,8 @@ func (e *processes) start() (err error) {
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
-		e.booting--
 		if err == nil {
+			e.booting--
 			e.workers = append(e.workers, w)
 			e.tasks.Go(w.watch)
 		}
@@ -289,11 +290,18 @@ func (e *processes) replace() {
 // restart starts a worker; when it cannot, it reports that, and those who wait try
 // again after a pause.
 func (e *processes) restart() {
-	if err := e.start(); err != nil && !e.stopping() {
-		e.room.core.onError(e.base, nil, err)
-		time.Sleep(restartPause)
-		e.changed.Broadcast()
+	err := e.start()
+	if err == nil {
+		return
 	}
+	if !e.stopping() {
+		e.room.core.onError(e.base, nil, err)
+		time.Sleep(restartPause) // it counts as booting meanwhile, so that nobody tries at once
+	}
+	e.mu.Lock()
+	e.booting--
+	e.mu.Unlock()
+	e.changed.Broadcast()
 }
 
 func (e *processes) stopping() bool {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -319,6 +320,47 @@ func TestProcessesWithTLSAndProxy(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	eventually(t, func() (string, bool) { return fmt.Sprintf("%+v", s.Stats()), s.Stats().Refused == 1 })
+}
+
+// While no worker can start, clients wait, and starts are tried again with pauses.
+func TestProcessesThatCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	cert, key, pool := certificate(t, dir, "x")
+	good, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed atomic.Int32
+	s := start(t, &server.Server{
+		CertFile: cert, KeyFile: key, Handler: worker, Model: server.Processes{Workers: 1},
+		OnError: func(context.Context, net.Addr, error) { failed.Add(1) },
+	})
+	conf := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	killer := tls.Client(s.dial(t), conf)
+	fmt.Fprintln(killer, "hello")
+	if got, err := bufio.NewReader(killer).ReadString('\n'); got != "HELLO\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if err := os.WriteFile(cert, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	fmt.Fprintln(killer, "kill")
+	waiting := s.dial(t)
+	for failed.Load() < 5 {
+		time.Sleep(time.Millisecond)
+	}
+	if most := 2 + int32(time.Since(began)/(100*time.Millisecond)); failed.Load() > most {
+		t.Errorf("%d failures in %v", failed.Load(), time.Since(began))
+	}
+	if err := os.WriteFile(cert, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(waiting, conf)
+	fmt.Fprintln(c, "hello")
+	if got, err := bufio.NewReader(c).ReadString('\n'); got != "HELLO\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 // The clients that PROXY headers name are counted for all workers together, and are

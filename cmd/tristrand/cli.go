@@ -71,7 +71,7 @@ func onMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil && ctx.Err() != nil {
 		err = interrupted(ctx, err)
 	}
-	return report(stderr, parsed.Selected().Name, err)
+	return report(stderr, nameOf(parsed.Selected()), err)
 }
 
 // newParser builds kong's model of the command line.
@@ -115,10 +115,16 @@ func selected(err error) string {
 	var refused *kong.ParseError
 	if errors.As(err, &refused) && refused.Context != nil {
 		if node := refused.Context.Selected(); node != nil {
-			return node.Name
+			return nameOf(node)
 		}
 	}
 	return ""
+}
+
+// nameOf returns what follows the program's name to call a subcommand: "cluster jobs".
+func nameOf(node *kong.Node) string {
+	_, name, _ := strings.Cut(node.FullPath(), " ")
+	return name
 }
 
 // report says on one line what went wrong and returns the exit code. name is

@@ -129,6 +129,14 @@ type clusterJobs struct {
 	Limit int `default:"100" placeholder:"N" help:"Show so many at most; ${default}."`
 }
 
+// Validate is called by kong before Run, so that these are errors of usage.
+func (c *clusterJobs) Validate() error {
+	if c.Limit < 1 {
+		return fmt.Errorf("--limit=%d: it must be 1 or more", c.Limit)
+	}
+	return nil
+}
+
 // Run shows them.
 func (c *clusterJobs) Run(ctx context.Context, s streams) error {
 	return c.with(ctx, func(cl *cluster.Cluster) error {

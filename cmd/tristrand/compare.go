@@ -24,7 +24,7 @@ type compareCmd struct {
 
 // Help is shown by "tristrand compare --help".
 func (compareCmd) Help() string {
-	return `The same task runs over the same inputs, first serially and then on every engine: thread (goroutines) and process (worker processes). A table says what each took, and a sentence per task which engine suits it. Without arguments it needs nothing, makes its own inputs, runs every task and cleans up behind itself:
+	return `The same task runs over the same inputs, first serially and then on every engine: thread (goroutines), coro (coroutines of one hub), process (worker processes) and cluster (a worker of a cluster in this process). A table says what each took, and a sentence per task which engine suits it. Without arguments it needs nothing, makes its own inputs, runs every task and cleans up behind itself:
 
   fetch  pages from a local server that waits before it answers
   hash   temporary files
@@ -49,8 +49,8 @@ Exit codes: 0 all jobs done, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C
 // Validate is called by kong before Run, so that these are errors of usage.
 func (c *compareCmd) Validate() error {
 	switch {
-	case c.Workers < 0:
-		return fmt.Errorf("--workers=%d: it must be 1 or more", c.Workers)
+	case c.Workers < 0 || c.Workers > maxJobs:
+		return fmt.Errorf("--workers=%d: it must be from 1 to %d", c.Workers, maxJobs)
 	case !(c.WorkSize > 0 && c.WorkSize <= 1000):
 		return fmt.Errorf("--work-size=%g: it must be above 0, at most 1000; 1 is a few seconds", c.WorkSize)
 	case len(c.Inputs) > 0 && len(c.Task) != 1:

@@ -24,8 +24,10 @@ func (n *size) UnmarshalText(text []byte) error {
 	switch {
 	case err != nil || math.IsNaN(v) || strings.HasSuffix(s, "i"):
 		return fmt.Errorf("%q is no size: want a number of bytes, or one with a unit, as in 512M or 1.5G", s)
-	case v < 1 || v >= math.MaxInt64:
+	case v < 1:
 		return fmt.Errorf("%q is no size that memory has: it must be above 0", s)
+	case v >= math.MaxInt64:
+		return fmt.Errorf("%q is no size that memory has: it must be below 8388608T", s)
 	}
 	*n = size(v)
 	return nil

@@ -12,7 +12,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%q is read as %v, %v; want %s", text, n, err, want)
 		}
 	}
-	for _, text := range []string{"", "M", "0", "-1", "x", "1X", "1Mi", "1 M", "NaN", "0.1", "1e30", "1GG", "Inf"} {
+	for _, text := range []string{"", "M", "0", "-1", "x", "1X", "1Mi", "1 M", "NaN", "0.1", "1e30", "99999999T", "1GG", "Inf"} {
 		var n size
 		if err := n.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is read as %v", text, n)

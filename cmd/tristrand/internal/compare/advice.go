@@ -17,6 +17,7 @@ const (
 	failing  = 10   // when more than one in so many jobs fails, times mean nothing
 	short    = 1e-4 // seconds below which the hand-over of a job weighs
 	near     = 0.9  // engines within this share of the fastest are as good
+	crowded  = 0.25 // of its time without a processor, and others have used the machine
 )
 
 // advice says in a sentence which engine suits the task, going by its runs
@@ -25,6 +26,9 @@ func advice(t *Task) string {
 	serial := t.Runs[0]
 	if serial.Seconds <= 0 {
 		return t.Name + ": nothing was measured."
+	}
+	if share := serial.queued / serial.Seconds; share > crowded {
+		return fmt.Sprintf("%s: the machine was busy with other work: alone it waited for a processor for %.0f %% of its time, so its times say little; try again when that is done.", t.Name, 100*min(share, 1))
 	}
 	busy := serial.CPU / serial.Seconds
 	nature := fmt.Sprintf("%s waits and computes (%.0f %% of one processor)", t.Name, 100*busy)

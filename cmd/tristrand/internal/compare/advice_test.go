@@ -13,6 +13,8 @@ func TestAdvice(t *testing.T) {
 		}
 		return m
 	}
+	crowded := run("serial", 10, 1, 0) // or else it would seem to wait for something
+	crowded.queued = 8
 	for _, row := range []struct {
 		name string
 		runs []*Measurement
@@ -30,6 +32,7 @@ func TestAdvice(t *testing.T) {
 		{"serial fails", []*Measurement{run("serial", 10, 1, 5), run("thread", 1, 1, 5)}, "5 of 40 jobs failed, so its times say little; first: no luck."},
 		{"alone", []*Measurement{run("serial", 10, 1, 0)}, "mostly waits (10 % of one processor)."},
 		{"nothing", []*Measurement{run("serial", 0, 0, 0)}, "nothing was measured"},
+		{"a busy machine", []*Measurement{crowded, run("thread", 1, 1, 0)}, "alone it waited for a processor for 80 % of its time"},
 	} {
 		task := &Task{Name: "work", Inputs: 40, Runs: row.runs}
 		task.compute()

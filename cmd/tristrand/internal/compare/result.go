@@ -37,6 +37,8 @@ type Measurement struct {
 	Peak    int64   `json:"peak_memory_bytes"` // see peak_memory_of
 	Errors  int     `json:"errors"`            // jobs that failed
 	Jobs    []Job   `json:"jobs"`              // in the order of the inputs
+
+	queued float64 // seconds in which it could have run and had no processor
 }
 
 // Job is one job of a run.
@@ -70,6 +72,7 @@ func (r *Result) Errors() int {
 
 func (m *Measurement) cost(c measure.Cost) {
 	m.Seconds, m.CPU, m.Peak = c.Wall.Seconds(), c.CPU.Seconds(), c.Peak
+	m.queued = c.Queued.Seconds()
 	for _, j := range m.Jobs {
 		if j.Error != "" {
 			m.Errors++

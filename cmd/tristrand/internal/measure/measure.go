@@ -29,15 +29,20 @@ type Cost struct {
 	Wall time.Duration // by the clock
 	CPU  time.Duration // user and system time of this process and its children
 	Peak int64         // the most memory held at once, in bytes; [PeakOf] says which
+
+	// Queued is for how long the threads of this process could have run and had to
+	// wait for a processor, background threads too; 0 where it is not known.
+	Queued time.Duration
 }
 
 // A Meter measures from [Start] to [Meter.Stop].
 type Meter struct {
-	began time.Time
-	cpu   time.Duration
-	stop  chan struct{}
-	done  sync.WaitGroup
-	peak  int64 // the sampler's, until done
+	began  time.Time
+	cpu    time.Duration
+	queued time.Duration
+	stop   chan struct{}
+	done   sync.WaitGroup
+	peak   int64 // the sampler's, until done
 }
 
 // Start collects garbage and returns what is free to the system, so that one
@@ -48,6 +53,7 @@ func Start() *Meter {
 	resetPeak()
 	m := &Meter{stop: make(chan struct{})}
 	m.done.Go(m.sample)
+	m.queued = queuedTime()
 	m.cpu = cpuTime()
 	m.began = time.Now()
 	return m
@@ -56,6 +62,7 @@ func Start() *Meter {
 // Stop ends the measurement, waits for the sampler and returns the cost.
 func (m *Meter) Stop() Cost {
 	c := Cost{Wall: time.Since(m.began), CPU: cpuTime() - m.cpu}
+	c.Queued = max(queuedTime()-m.queued, 0) // less if a thread has ended
 	close(m.stop)
 	m.done.Wait()
 	c.Peak = max(m.peak, peakSinceReset())

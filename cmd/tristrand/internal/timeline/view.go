@@ -12,7 +12,7 @@ import (
 // The measures of a picture, in SVG units (a pixel where the page is wide).
 const (
 	width     = 960.0
-	labelsEnd = 110.0 // where the names of the workers end and time begins
+	labelsEnd = 130.0 // where the names of the workers end and time begins
 	rightEdge = width - 14
 	thin      = 0.75 // a bar below this width is joined to its neighbour
 	axis      = 24.0
@@ -106,7 +106,7 @@ func newRunView(r Run, longest time.Duration) runView {
 	for i, name := range order {
 		y := round(4 + float64(i)*(height+gap))
 		v.Rows = append(v.Rows, rowView{
-			Label: clip(name, 17), Y: y, H: height, Text: round(y + height/2),
+			Label: clip(name, 18), Y: y, H: height, Text: round(y + height/2),
 			ShowLabel: height >= 10, Begins: labelsEnd, Width: rightEdge - labelsEnd,
 		})
 		v.Marks = append(v.Marks, marks(byRow[name], y, height, x)...)
