@@ -7,9 +7,10 @@ import (
 	"github.com/tristrand/tristrand/strand"
 )
 
-// An arriving is something that calls back when it is done.
+// An arriving is something that calls back when it is done, unless that is taken back.
 type arriving interface {
-	onDone(under context.Context, fn func())
+	onDone(under context.Context, by *arrivals, fn func())
+	offDone(by *arrivals)
 	resource() strand.Resource
 }
 
@@ -33,7 +34,18 @@ func (a *arrivals) expect(under context.Context, x arriving) {
 	}
 	a.pending[x] = struct{}{}
 	a.mu.Unlock()
-	x.onDone(under, func() { a.add(x) })
+	x.onDone(under, a, func() { a.add(x) })
+}
+
+// leave ends the wait for those that have not arrived.
+func (a *arrivals) leave() {
+	a.mu.Lock()
+	pending := a.pending
+	a.pending = nil
+	a.mu.Unlock()
+	for x := range pending {
+		x.offDone(a)
+	}
 }
 
 func (a *arrivals) add(x arriving) {

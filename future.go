@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tristrand/tristrand/strand"
@@ -76,20 +77,35 @@ func (f *Future[T]) Cancel() bool { return f.job.Cancel(ErrCancelled) }
 // after the functions added before; it must not block. If the job is done it is
 // called at once. A panic of fn is reported, see OnReport.
 func (f *Future[T]) OnDone(fn func(*Future[T])) {
-	f.onDone(context.Background(), func() { fn(f) })
+	f.onDone(context.Background(), nil, func() { fn(f) })
 }
 
-// onDone is OnDone for one who waits under a ctx.
-func (o *outcome) onDone(under context.Context, fn func()) {
+// A callback is a function to be called when a job is done.
+type callback struct {
+	fn func()
+	by *arrivals // who may take it back; nil: nobody
+}
+
+// onDone is OnDone for one who waits under a ctx, and may take it back.
+func (o *outcome) onDone(under context.Context, by *arrivals, fn func()) {
 	o.mu.Lock()
 	if o.beWatched(under) {
 		o.mu.Unlock()
-		o.runCalls([]func(){fn})
+		o.runCalls([]callback{{fn, by}})
 		return
 	}
 	x := o.rest()
-	x.calls = append(x.calls, fn)
+	x.calls = append(x.calls, callback{fn, by})
 	o.mu.Unlock()
+}
+
+// offDone takes back what was given to onDone.
+func (o *outcome) offDone(by *arrivals) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.more != nil {
+		o.more.calls = slices.DeleteFunc(o.more.calls, func(c callback) bool { return c.by == by })
+	}
 }
 
 // Watch grants w when the job is done, at once if it is. stop ends the watch.
@@ -259,7 +275,7 @@ func (o *outcome) tell() {
 	o.mu.Lock()
 	x := o.more
 	var waits []strand.Wait
-	var calls []func()
+	var calls []callback
 	var unwatch func() bool
 	if x != nil {
 		waits, calls, unwatch = x.waits, x.calls, x.unwatch
@@ -281,7 +297,7 @@ func (o *outcome) tell() {
 
 // runCalls calls the functions in order; one that panics or ends its goroutine
 // does not keep the others from being called.
-func (o *outcome) runCalls(calls []func()) {
+func (o *outcome) runCalls(calls []callback) {
 	if len(calls) == 0 {
 		return
 	}
@@ -298,7 +314,7 @@ func (o *outcome) runCalls(calls []func()) {
 		o.runCalls(calls[1:])
 	}()
 	for len(calls) > 0 {
-		calls[0]()
+		calls[0].fn()
 		if len(calls) == 1 {
 			break
 		}

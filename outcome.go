@@ -75,7 +75,7 @@ const (
 type rest struct {
 	id        uint64
 	waits     []strand.Wait
-	calls     []func() // by OnDone
+	calls     []callback // by OnDone
 	done      chan struct{}
 	told      bool        // done is closed
 	unwatch   func() bool // of the watch on the job's ctx

@@ -84,7 +84,9 @@ func AsCompleted[F Waitable](ctx context.Context, fs ...F) iter.Seq2[F, error] {
 		fs := unique(fs)
 		next := nextByScan(fs)
 		if allArrive(fs) {
-			next = nextByArrival(fs)
+			var done arrivals
+			defer done.leave()
+			next = nextByArrival(&done, fs)
 		}
 		for left := len(fs); left > 0; left-- {
 			f, err := next(ctx)
@@ -108,15 +110,12 @@ func allArrive[F Waitable](fs []F) bool {
 	return true
 }
 
-func nextByArrival[F Waitable](fs []F) func(context.Context) (F, error) {
-	var done *arrivals
+func nextByArrival[F Waitable](done *arrivals, fs []F) func(context.Context) (F, error) {
 	return func(ctx context.Context) (f F, err error) {
-		if done == nil {
-			done = new(arrivals)
-			for _, f := range fs {
-				done.expect(ctx, any(f).(arriving)) //nolint:forcetypeassert // allArrive
-			}
+		for _, f := range fs {
+			done.expect(ctx, any(f).(arriving)) //nolint:forcetypeassert // allArrive
 		}
+		fs = nil
 		a, err := done.next(ctx)
 		if err != nil {
 			return f, err

@@ -3,6 +3,7 @@ package tristrand_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,39 @@ func TestAsCompletedMixedContext(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Who looks again and again whether a job is done leaves nothing at it.
+func TestAsCompletedLeavesNothing(t *testing.T) {
+	ctx := t.Context()
+	pool := &thread.Pool{Workers: 2}
+	defer pool.Close(context.Background())
+	gate := make(chan struct{})
+	f := tristrand.Go(ctx, pool, func(context.Context) (int, error) { <-gate; return 1, nil })
+	over := square.Submit(ctx, pool, 2)
+	look := func(rounds int) (live uint64) {
+		for range rounds {
+			for got, err := range tristrand.AsCompleted(ctx, f, over) {
+				if got != over || err != nil {
+					t.Fatalf("got %v, %v", got, err)
+				}
+				break
+			}
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := look(100)
+	const rounds = 20000
+	if after := look(rounds); after > before+rounds*16 {
+		t.Errorf("%d bytes are left of each look", (after-before)/rounds)
+	}
+	close(gate)
+	if v, err := f.Result(ctx); v != 1 || err != nil {
+		t.Errorf("got %v, %v", v, err)
+	}
 }
 
 // A latch is a Waitable that can only be watched, and counts who looks at it.
