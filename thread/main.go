@@ -70,7 +70,7 @@ func waitForOthers(ctx context.Context, self *Thread) bool {
 			continue
 		}
 		waited = true
-		before := t.end.joined.Load()
+		before := t.end.wanted()
 		if err := t.Join(context.WithoutCancel(ctx)); err != nil && !before {
 			tristrand.Report(ctx, fmt.Errorf("thread %q, which nobody joined: %w", t.Name(), err))
 		}

@@ -22,14 +22,15 @@ type Thread struct {
 
 // An ending is how a thread ended. It outlives the handle.
 type ending struct {
-	name   string
-	joined atomic.Bool // somebody waits or has waited
+	name string
 
-	mu    sync.Mutex // guards the rest
-	over  bool
-	err   error
-	done  chan struct{}
-	waits []strand.Wait
+	mu      sync.Mutex // guards the rest
+	joining int        // those who wait for it in Join
+	known   bool       // somebody has been told of err
+	over    bool
+	err     error
+	done    chan struct{}
+	waits   []strand.Wait
 }
 
 // An Option changes how a thread is started.
@@ -119,15 +120,16 @@ func (t *Thread) finish(ctx context.Context, err error) {
 	if e.done != nil {
 		close(e.done)
 	}
+	unknown := err != nil && !e.known && e.joining == 0
+	e.known = e.known || unknown && t.daemon
 	e.mu.Unlock()
 	for _, w := range waits {
 		w.Grant()
 	}
-	if err == nil || e.joined.Load() {
+	if !unknown {
 		return
 	}
 	if t.daemon {
-		e.joined.Store(true) // it has been told
 		tristrand.Report(ctx, fmt.Errorf("daemon thread %q: %w", e.name, err))
 		return
 	}
@@ -142,7 +144,9 @@ func (t *Thread) finish(ctx context.Context, err error) {
 
 // outcome returns the error of a thread that has ended, to one who joins it.
 func (e *ending) outcome() error {
-	e.joined.Store(true)
+	e.mu.Lock()
+	e.known = true
+	e.mu.Unlock()
 	if e.err != nil {
 		e.told()
 	}
@@ -159,7 +163,11 @@ func (e *ending) told() {
 // report tells of an error that nobody has joined for.
 func (e *ending) report() {
 	e.told()
-	if !e.joined.Swap(true) {
+	e.mu.Lock()
+	known := e.known
+	e.known = true
+	e.mu.Unlock()
+	if !known {
 		tristrand.Report(context.Background(), fmt.Errorf("thread %q, which nobody joined: %w", e.name, e.err))
 	}
 }
@@ -176,15 +184,31 @@ func (t *Thread) Join(ctx context.Context) error {
 	if err := strand.Err(ctx); err != nil {
 		return err
 	}
-	before := t.end.joined.Swap(true)
+	t.end.join(1)
 	w := s.NewWait()
 	stop := t.Watch(w)
 	defer stop()
-	if err := w.Park(ctx, t); err != nil && t.Alive() {
-		t.end.joined.Store(before)
+	err := w.Park(ctx, t)
+	if over := t.end.join(-1); err != nil && !over {
 		return err
 	}
 	return t.end.outcome()
+}
+
+// join counts one who waits in Join, or one less, and reports whether the thread has
+// ended: with an error nobody else is told of, as somebody waited.
+func (e *ending) join(n int) (over bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joining += n
+	return e.over
+}
+
+// wanted reports whether somebody waits for the thread's error, or knows it.
+func (e *ending) wanted() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.known || e.joining > 0
 }
 
 // Alive reports whether the thread has not ended.
