@@ -320,6 +320,15 @@ func TestBlameLimit(t *testing.T) {
 			}
 		}
 	}
+	for stderr, kind := range map[string]Kind{
+		"runtime/cgo: pthread_create failed: Resource temporarily unavailable\n": OutOfMemory,
+		"assertion failed\n": Fatal,
+	} {
+		e := Exit{Kind: Fatal, Code: 2, Crash: "SIGABRT: abort\nPC=0x7f773a77ceec m=0 sigcode=-6", Stderr: []byte(stderr)}
+		if e.blameLimit(); e.Kind != kind {
+			t.Errorf("with a limit an abort after %q is %v, want %v", stderr, e.Kind, kind)
+		}
+	}
 }
 
 func TestRing(t *testing.T) {

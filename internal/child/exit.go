@@ -172,10 +172,13 @@ func crashKind(text string) Kind {
 
 // blameLimit looks again at the end of a child whose memory was limited. When the
 // system refuses the runtime memory for itself, it does not always say so: parts of
-// the collector take the nil that they got, and end by SIGSEGV. A signal that was
-// sent can find the runtime anywhere, and a nil of the program's own is a panic.
+// the collector take the nil that they got, and end by SIGSEGV; and where C starts the
+// threads, that aborts for lack of a stack. A signal that was sent can find the runtime
+// anywhere, and a nil of the program's own is a panic.
 func (e *Exit) blameLimit() {
-	if e.Kind == Fatal && strings.HasPrefix(e.Crash, "SIGSEGV") && faultedAtNil(e.Crash) && faultedIn(e.Crash, "runtime.") {
+	took := strings.HasPrefix(e.Crash, "SIGSEGV") && faultedAtNil(e.Crash) && faultedIn(e.Crash, "runtime.")
+	threadless := strings.HasPrefix(e.Crash, "SIGABRT") && bytes.Contains(e.Stderr, []byte("runtime/cgo: pthread_create failed: "))
+	if e.Kind == Fatal && (took || threadless) {
 		e.Kind = OutOfMemory
 		e.Crash = "fatal error: runtime: out of memory, as it seems: it failed by itself, under a limit\n" + e.Crash
 	}

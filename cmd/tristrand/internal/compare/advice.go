@@ -17,7 +17,8 @@ const (
 	failing  = 10   // when more than one in so many jobs fails, times mean nothing
 	short    = 1e-4 // seconds below which the hand-over of a job weighs
 	near     = 0.9  // engines within this share of the fastest are as good
-	crowded  = 0.25 // of its time without a processor, and others have used the machine
+	crowded  = 0.4  // of its time without a processor, and others have used the machine
+	glance   = 0.01 // seconds that are too few to tell that by
 )
 
 // advice says in a sentence which engine suits the task, going by its runs
@@ -27,10 +28,10 @@ func advice(t *Task) string {
 	if serial.Seconds <= 0 {
 		return t.Name + ": nothing was measured."
 	}
-	if share := serial.queued / serial.Seconds; share > crowded {
-		return fmt.Sprintf("%s: the machine was busy with other work: alone it waited for a processor for %.0f %% of its time, so its times say little; try again when that is done.", t.Name, 100*min(share, 1))
-	}
 	busy := serial.CPU / serial.Seconds
+	if share := serial.queued / serial.Seconds; share > crowded && busy < computes && serial.Seconds > glance {
+		return fmt.Sprintf("%s cannot be judged: the machine was busy with other work (alone it waited for a processor for %.0f %% of its time); try again when that is done.", t.Name, 100*min(share, 1))
+	}
 	nature := fmt.Sprintf("%s waits and computes (%.0f %% of one processor)", t.Name, 100*busy)
 	switch {
 	case busy < waits:

@@ -32,7 +32,7 @@ func TestAdvice(t *testing.T) {
 		{"serial fails", []*Measurement{run("serial", 10, 1, 5), run("thread", 1, 1, 5)}, "5 of 40 jobs failed, so its times say little; first: no luck."},
 		{"alone", []*Measurement{run("serial", 10, 1, 0)}, "mostly waits (10 % of one processor)."},
 		{"nothing", []*Measurement{run("serial", 0, 0, 0)}, "nothing was measured"},
-		{"a busy machine", []*Measurement{crowded, run("thread", 1, 1, 0)}, "alone it waited for a processor for 80 % of its time"},
+		{"a busy machine", []*Measurement{crowded, run("thread", 1, 1, 0)}, "cannot be judged: the machine was busy with other work (alone it waited for a processor for 80 % of its time)"},
 	} {
 		task := &Task{Name: "work", Inputs: 40, Runs: row.runs}
 		task.compute()
