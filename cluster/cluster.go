@@ -397,14 +397,17 @@ func (c *Cluster) found(ctx context.Context) error {
 	if len(c.opts.Peers) > 0 || c.server == nil && c.link.nc.ConnectedClusterName() != "" {
 		c.info.Replicas, c.info.Shards = 3, shards
 	}
-	err := c.create(ctx, streamResults)
+	err := c.create(ctx, streamResults, len(c.opts.Peers) > 0)
 	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == 10005 || api.ErrorCode == 10074 || api.ErrorCode == codeNoRoom) && len(c.opts.Peers) == 0 {
+	if errors.As(err, &api) && (api.ErrorCode == codeNoPeers || api.ErrorCode == 10074 || api.ErrorCode == codeNoRoom) && len(c.opts.Peers) == 0 {
 		c.info.Replicas, c.info.Shards = 1, 1 // a cluster of less than three, or with room on one alone
-		err = c.create(ctx, streamResults)
+		err = c.create(ctx, streamResults, false)
 	}
 	if err != nil {
 		return fmt.Errorf("cluster: the namespace %q cannot be made: %w", c.opts.Namespace, err)
+	}
+	if c.info.Replicas > 1 {
+		c.createAll(ctx)
 	}
 	return nil
 }

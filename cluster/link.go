@@ -263,6 +263,7 @@ const (
 	codeUnavailable   = 10008 // there is no leader of all
 	codeNoLeader      = 10009 // of the stream
 	codeNoRoom        = 10023 // insufficient resources
+	codeNoPeers       = 10005 // too few servers for a stream's copies
 	codeStoreFailed   = 10060 // the file could not be written
 	codeUnderWay      = 10158 // the same message is being written
 )

@@ -31,6 +31,8 @@ const (
 	deadAge      = 30 * 24 * time.Hour
 	bigAge       = 24 * time.Hour
 	shards       = 3 // of the jobs, when there are peers
+
+	createPatience = 5 * time.Second // of a start, with all the streams of several servers
 )
 
 // The keys of a namespace's metadata.
@@ -123,7 +125,9 @@ func (c *Cluster) ensure(ctx context.Context, kinds ...string) error {
 		if there {
 			continue
 		}
-		err := block(ctx, "the cluster's store", func(ctx context.Context) error { return c.create(ctx, kind) })
+		err := block(ctx, "the cluster's store", func(ctx context.Context) error {
+			return c.create(ctx, kind, c.info.Replicas > 1)
+		})
 		if err != nil {
 			return fmt.Errorf("cluster: the stream %s: %w", c.stream(kind), err)
 		}
@@ -134,8 +138,25 @@ func (c *Cluster) ensure(ctx context.Context, kinds ...string) error {
 	return nil
 }
 
-// create makes a stream, and tries again while the cluster has no leader.
-func (c *Cluster) create(ctx context.Context, kind string) error {
+// createAll makes the streams of a namespace that are not there: those of several servers
+// can be made only while all of the servers are there, and are used when some are not.
+// Whatever it cannot make is made when it is needed.
+func (c *Cluster) createAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, createPatience)
+	defer cancel()
+	for _, kind := range append(c.taskStreams(), streamSync, streamSession, streamDead, streamLater, streamBig, streamCount) {
+		if c.create(ctx, kind, false) != nil {
+			return
+		}
+		c.mu.Lock()
+		c.there[kind] = true
+		c.mu.Unlock()
+	}
+}
+
+// create makes a stream, and tries again while the cluster has no leader and, if it is
+// patient, too few servers.
+func (c *Cluster) create(ctx context.Context, kind string, patient bool) error {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 	defer cancel()
 	var last error
@@ -151,7 +172,7 @@ func (c *Cluster) create(ctx context.Context, kind string) error {
 		if err == nil {
 			return nil
 		}
-		if !passing(err) && !errors.Is(err, jetstream.ErrStreamNotFound) { // another is making it
+		if !passing(err) && !errors.Is(err, jetstream.ErrStreamNotFound) && !(patient && tooFew(err)) { // another is making it
 			return err
 		}
 		last = err
@@ -170,6 +191,12 @@ func passing(err error) bool {
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) ||
 		errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// tooFew reports whether a stream cannot be made as servers are missing.
+func tooFew(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == codeNoPeers
 }
 
 // spread asks for the leaders of streams to be on different servers. Which server fails is
