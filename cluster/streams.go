@@ -172,7 +172,8 @@ func (c *Cluster) create(ctx context.Context, kind string, patient bool) error {
 		if err == nil {
 			return nil
 		}
-		if !passing(err) && !errors.Is(err, jetstream.ErrStreamNotFound) && !(patient && tooFew(err)) { // another is making it
+		making := errors.Is(err, jetstream.ErrStreamNotFound) // another is
+		if !passing(err) && !making && (!patient || !tooFew(err)) {
 			return err
 		}
 		last = err
