@@ -398,8 +398,7 @@ func (c *Cluster) found(ctx context.Context) error {
 		c.info.Replicas, c.info.Shards = 3, shards
 	}
 	err := c.create(ctx, streamResults, len(c.opts.Peers) > 0)
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == codeNoPeers || api.ErrorCode == 10074 || api.ErrorCode == codeNoRoom) && len(c.opts.Peers) == 0 {
+	if refusedWith(err, codeNoPeers, 10074, codeNoRoom) && len(c.opts.Peers) == 0 {
 		c.info.Replicas, c.info.Shards = 1, 1 // a cluster of less than three, or with room on one alone
 		err = c.create(ctx, streamResults, false)
 	}

@@ -131,9 +131,6 @@ func (c *Cluster) ensure(ctx context.Context, kinds ...string) error {
 		if err != nil {
 			return fmt.Errorf("cluster: the stream %s: %w", c.stream(kind), err)
 		}
-		c.mu.Lock()
-		c.there[kind] = true
-		c.mu.Unlock()
 	}
 	return nil
 }
@@ -148,9 +145,6 @@ func (c *Cluster) createAll(ctx context.Context) {
 		if c.create(ctx, kind, false) != nil {
 			return
 		}
-		c.mu.Lock()
-		c.there[kind] = true
-		c.mu.Unlock()
 	}
 }
 
@@ -170,10 +164,13 @@ func (c *Cluster) create(ctx context.Context, kind string, patient bool) error {
 			cancel()
 		}
 		if err == nil {
+			c.mu.Lock()
+			c.there[kind] = true
+			c.mu.Unlock()
 			return nil
 		}
 		making := errors.Is(err, jetstream.ErrStreamNotFound) // another is
-		if !passing(err) && !making && (!patient || !tooFew(err)) {
+		if !passing(err) && !making && (!patient || !refusedWith(err, codeNoPeers)) {
 			return err
 		}
 		last = err
@@ -194,10 +191,10 @@ func passing(err error) bool {
 		errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
-// tooFew reports whether a stream cannot be made as servers are missing.
-func tooFew(err error) bool {
+// refusedWith is hasCode for what package jetstream returns.
+func refusedWith(err error, codes ...jetstream.ErrorCode) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == codeNoPeers
+	return ok && slices.Contains(codes, api.ErrorCode)
 }
 
 // spread asks for the leaders of streams to be on different servers. Which server fails is

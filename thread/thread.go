@@ -144,9 +144,7 @@ func (t *Thread) finish(ctx context.Context, err error) {
 
 // outcome returns the error of a thread that has ended, to one who joins it.
 func (e *ending) outcome() error {
-	e.mu.Lock()
-	e.known = true
-	e.mu.Unlock()
+	e.learn()
 	if e.err != nil {
 		e.told()
 	}
@@ -163,11 +161,7 @@ func (e *ending) told() {
 // report tells of an error that nobody has joined for.
 func (e *ending) report() {
 	e.told()
-	e.mu.Lock()
-	known := e.known
-	e.known = true
-	e.mu.Unlock()
-	if !known {
+	if !e.learn() {
 		tristrand.Report(context.Background(), fmt.Errorf("thread %q, which nobody joined: %w", e.name, e.err))
 	}
 }
@@ -193,6 +187,15 @@ func (t *Thread) Join(ctx context.Context) error {
 		return err
 	}
 	return t.end.outcome()
+}
+
+// learn notes that somebody is told of err, and reports whether somebody was before.
+func (e *ending) learn() (before bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before = e.known
+	e.known = true
+	return before
 }
 
 // join counts one who waits in Join, or one less, and reports whether the thread has

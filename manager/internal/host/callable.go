@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"math/big"
 	"slices"
@@ -130,7 +131,7 @@ func sortKeys(items []any, by any, open map[any]any) ([]any, error) {
 			x = open[x]
 		}
 		k, err := f(context.Background(), pickle.Tuple{x}, nil)
-		if err = firstErr(err, spend(k, &left)); err != nil {
+		if err = cmp.Or(err, spend(k, &left)); err != nil {
 			return nil, err
 		}
 		keys[i] = k

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -64,13 +65,13 @@ func (it *Iterator) yield(left *int) ([]any, error) {
 	case "iter":
 		items, err := steps(args[0], left)
 		at, stateErr := it.at(0)
-		return items[min(max(at, 0), len(items)):], firstErr(err, stateErr)
+		return items[min(max(at, 0), len(items)):], cmp.Or(err, stateErr)
 	case "reversed":
 		items, err := steps(args[0], left)
 		at, stateErr := it.at(len(items) - 1)
 		items = slices.Clone(items[:min(max(at+1, 0), len(items))])
 		slices.Reverse(items)
-		return items, firstErr(err, stateErr)
+		return items, cmp.Or(err, stateErr)
 	case "enumerate":
 		return enumerated(args, left)
 	case "zip":
@@ -90,15 +91,6 @@ func (it *Iterator) at(none int) (int, error) {
 	}
 	n, err := integer(it.made.State)
 	return int(min(max(n, -1), mostSteps)), err
-}
-
-func firstErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // steps returns what v yields, and counts it.
@@ -177,7 +169,7 @@ func applied(name any, rows []any, err error) ([]any, error) {
 	made := mostMade
 	for i, row := range rows {
 		rows[i], err = f(context.Background(), row.(pickle.Tuple), nil)
-		if err = firstErr(err, spend(rows[i], &made)); err != nil {
+		if err = cmp.Or(err, spend(rows[i], &made)); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +192,7 @@ func filtered(args pickle.Tuple, left *int) ([]any, error) {
 		v := x
 		if f != nil {
 			v, err = f(context.Background(), pickle.Tuple{x}, nil)
-			if err = firstErr(err, spend(v, &made)); err != nil {
+			if err = cmp.Or(err, spend(v, &made)); err != nil {
 				return nil, err
 			}
 		}
